@@ -1,0 +1,35 @@
+# make run   makes .venv and executes the RetinaNet notebook to runs/05_retinanet.ipynb
+# make test  makes .venv and runs the unit tests and all notebooks, strictly compared
+# make lint | notebooks | sample
+PYTHON ?= python3
+BIN := .venv/bin
+READY := .venv/ready
+
+.PHONY: run test lint notebooks sample
+
+$(READY): requirements.txt pyproject.toml
+	$(PYTHON) -c "import sys; sys.version_info >= (3, 10) or sys.exit('Python 3.10 or newer is needed: make PYTHON=python3.12 ...')"
+	$(PYTHON) -m venv .venv
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -r requirements.txt
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --editable .
+	touch $(READY)
+
+run: $(READY)
+	mkdir -p runs
+	$(BIN)/papermill notebooks/05_retinanet.ipynb runs/05_retinanet.ipynb --log-output
+
+test: $(READY)
+	$(BIN)/ruff check .
+	$(BIN)/python -m pytest tests
+	$(BIN)/python -m pytest --nbval notebooks
+
+lint: $(READY)
+	$(BIN)/ruff check .
+
+# Executes every notebook in place, as the tests do, and strips what differs between machines.
+notebooks: $(READY)
+	$(BIN)/python notebooks/execute.py
+
+# The twelve simulated frames that the notebooks' default runs use.
+sample: $(READY)
+	$(BIN)/python -m tdt4265.lidar --sample assets/sample

@@ -1,0 +1,63 @@
+"""Executes the notebooks in place, under the tests' own environment, and leaves in them only what is the same everywhere.
+
+    python notebooks/execute.py                   # all of them
+    python notebooks/execute.py 05_retinanet      # some
+"""
+
+import os
+import sys
+from pathlib import Path
+
+import nbformat
+from nbclient import NotebookClient
+
+FOLDER = Path(__file__).resolve().parent
+sys.path.insert(0, str(FOLDER.parent))
+from conftest import KERNEL_ENVIRONMENT  # noqa: E402  (one place says what a kernel's environment is)
+
+KEPT_METADATA = ("kernelspec", "language_info")
+KERNELSPEC = {"display_name": "Python 3", "language": "python", "name": "python3"}
+
+
+def clean(notebook):
+    """Strips what changes from run to run or breaks rendering: widget state, timings, bars of progress."""
+    notebook.metadata = {key: notebook.metadata[key] for key in KEPT_METADATA if key in notebook.metadata}
+    notebook.metadata["kernelspec"] = KERNELSPEC
+    notebook.metadata.get("language_info", {}).pop("version", None)
+    for number, cell in enumerate(notebook.cells):
+        cell.id = f"cell-{number:02d}"  # random ids would make every run a change
+        tags = cell.metadata.get("tags")
+        cell.metadata = {"tags": tags} if tags else {}
+        if cell.cell_type == "code":
+            cell.outputs = [output for output in cell.outputs if not is_progress(output)]
+    return notebook
+
+
+def is_progress(output) -> bool:
+    """A progress bar (a widget, or standard error): of use while it runs, noise in a committed file."""
+    widget = "application/vnd.jupyter.widget-view+json" in output.get("data", {})
+    return widget or output.get("name") == "stderr"
+
+
+def execute(path: Path) -> None:
+    notebook = nbformat.read(path, as_version=4)
+    client = NotebookClient(notebook, kernel_name="python3", timeout=1200, resources={"metadata": {"path": FOLDER}})
+    client.execute()
+    temporary = path.with_suffix(".ipynb.part")
+    nbformat.write(clean(notebook), temporary)
+    os.replace(temporary, path)
+    print(f"{path.name}: {sum(cell.cell_type == 'code' for cell in notebook.cells)} cells executed")
+
+
+def main(names: list[str]) -> None:
+    os.environ.update(KERNEL_ENVIRONMENT)
+    paths = [FOLDER / f"{Path(name).stem}.ipynb" for name in names] or sorted(FOLDER.glob("[0-9]*.ipynb"))
+    missing = [path.name for path in paths if not path.is_file()]
+    if missing:
+        sys.exit(f"{missing[0]} is not in {FOLDER}: name one of {', '.join(p.stem for p in sorted(FOLDER.glob('[0-9]*.ipynb')))}")
+    for path in paths:
+        execute(path)
+
+
+if __name__ == "__main__":
+    main(sys.argv[1:])
