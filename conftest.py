@@ -1,4 +1,4 @@
-"""What `pytest --nbval` needs so that a notebook gives the same outputs on every machine, wherever it is called from."""
+"""What `pytest --nbval` needs so that a notebook gives the same outputs on every machine."""
 
 import os
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""Executes the notebooks in place, under the tests' own environment, and leaves in them only what is the same everywhere.
+"""Executes the notebooks in place, under the tests' environment, and leaves in them only what is the same everywhere.
 
     python notebooks/execute.py                   # all of them
     python notebooks/execute.py 05_retinanet      # some
@@ -54,7 +54,8 @@ def main(names: list[str]) -> None:
     paths = [FOLDER / f"{Path(name).stem}.ipynb" for name in names] or sorted(FOLDER.glob("[0-9]*.ipynb"))
     missing = [path.name for path in paths if not path.is_file()]
     if missing:
-        sys.exit(f"{missing[0]} is not in {FOLDER}: name one of {', '.join(p.stem for p in sorted(FOLDER.glob('[0-9]*.ipynb')))}")
+        there = ", ".join(path.stem for path in sorted(FOLDER.glob("[0-9]*.ipynb")))
+        sys.exit(f"{missing[0]} is not in {FOLDER}: name one of {there}")
     for path in paths:
         execute(path)
 

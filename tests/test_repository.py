@@ -28,7 +28,7 @@ def test_package_dependencies_are_among_the_requirements():
 
 
 def test_colab_keeps_its_own_torch():
-    """A bound that excludes the version Colab comes with would make pip replace torch but not what is built against it."""
+    """A bound that excludes the version Colab has would make pip replace torch but not what is built against it."""
     for line in requirements():
         assert "==" not in line and "<" not in line, f"requirements.txt: {line}: use a lower bound"
 

@@ -1,0 +1,183 @@
+"""Figures of the course: panoramas with boxes, the detector as a diagram, curves of recorded runs.
+
+Every function draws into a matplotlib figure that it makes and returns. Pictures are float tensors [3, H, W] in 0..1,
+boxes are xyxy in pixels, labels count from 1: the model's contract.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from itertools import pairwise
+
+import matplotlib.pyplot as plt
+import numpy as np
+import torch
+from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
+from matplotlib.patches import FancyBboxPatch, Rectangle
+
+CHANNELS = ("intensity", "ambient", "range")
+
+# One colour a label, told apart on gray by most readers, with the frequent classes furthest from each other.
+COLOURS = ("#9e9e9e", "#ff9e2c", "#b06cff", "#4f8dff", "#c8a27a", "#00d5e6", "#ffe14d", "#ff4f79", "#3ddc6d")
+
+WIDTH = 13.0  # inches: what JupyterLab shows without scrolling sideways
+
+
+def colour(label: int) -> str:
+    return COLOURS[label % len(COLOURS)]
+
+
+def _gray(image: torch.Tensor, channel: str) -> np.ndarray:
+    pixels = torch.as_tensor(image).detach().cpu().float().numpy()
+    return np.moveaxis(pixels, 0, -1) if channel == "all" else pixels[CHANNELS.index(channel)]
+
+
+def _strip(ax, pixels: np.ndarray, left: int, right: int) -> None:
+    """Shows the columns left..right of a panorama, with their numbers."""
+    height = pixels.shape[0]
+    ax.imshow(pixels[:, left:right], cmap="gray", vmin=0, vmax=1, extent=(left, right, height, 0), aspect="equal",
+              interpolation="nearest")
+    ax.set(xlim=(left, right), ylim=(height, 0), yticks=[0, height // 2, height])
+    ax.tick_params(labelsize=8)
+
+
+def draw_boxes(ax, boxes, labels, categories: Mapping[int, str], scores=None, dashed: bool = False) -> None:
+    """Outlines boxes [N, 4] on axes in pixel coordinates; with scores, each box carries its class and score."""
+    boxes, labels = torch.as_tensor(boxes).tolist(), torch.as_tensor(labels).tolist()
+    for index, ((x1, y1, x2, y2), label) in enumerate(zip(boxes, labels, strict=True)):
+        ax.add_patch(Rectangle((x1, y1), x2 - x1, y2 - y1, fill=False, linewidth=1.4, edgecolor=colour(label),
+                               linestyle=(0, (2, 1.5)) if dashed else "solid"))
+        if scores is not None:
+            text = f"{categories[label]} {float(scores[index]):.2f}"
+            ax.text(x1, y1 - 1, text, fontsize=6.5, color=colour(label), va="bottom", clip_on=True)
+
+
+def _legend(ax, categories: Mapping[int, str], labels: set[int]) -> None:
+    handles = [Line2D([], [], color=colour(label), linewidth=2, label=categories.get(label, str(label)))
+               for label in sorted(labels)]
+    if handles:
+        ax.legend(handles=handles, loc="lower left", bbox_to_anchor=(0, 1.0), ncols=len(handles), fontsize=8,
+                  frameon=False, borderaxespad=0.1, handlelength=1.2, columnspacing=1.0)
+
+
+def channels(image: torch.Tensor, title: str = "") -> Figure:
+    """The three channels of one panorama below each other, each with its name."""
+    figure, axes = plt.subplots(3, 1, figsize=(WIDTH, 6.0), sharex=True, layout="constrained")
+    for ax, name in zip(axes, CHANNELS, strict=True):
+        _strip(ax, _gray(image, name), 0, image.shape[-1])
+        ax.set_ylabel(f"{name}\nrow (pixels)", fontsize=9)
+    axes[-1].set_xlabel("column (pixels); the last column is the neighbour of the first")
+    figure.suptitle(title, fontsize=11)
+    return figure
+
+
+def panorama(image: torch.Tensor, boxes=None, labels=None, scores=None, *, categories: Mapping[int, str],
+             title: str = "", channel: str = "intensity", rows: int = 2) -> Figure:
+    """One panorama with boxes, cut into `rows` strips of equal width so that boxes a few pixels wide can be seen.
+
+    channel: "intensity", "ambient", "range" or "all" (the three as red, green, blue).
+    """
+    boxes = torch.zeros(0, 4) if boxes is None else boxes
+    labels = torch.zeros(0, dtype=torch.int64) if labels is None else labels
+    pixels, width = _gray(image, channel), image.shape[-1]
+    height = 0.6 + rows * (0.35 + WIDTH * rows * image.shape[-2] / width)
+    figure, axes = plt.subplots(rows, 1, figsize=(WIDTH, height), layout="constrained", squeeze=False)
+    for row, ax in enumerate(axes[:, 0]):
+        _strip(ax, pixels, row * width // rows, (row + 1) * width // rows)
+        draw_boxes(ax, boxes, labels, categories, scores)
+    axes[-1, 0].set_xlabel("column (pixels)", fontsize=9)
+    _legend(axes[0, 0], categories, set(torch.as_tensor(labels).tolist()))
+    axes[0, 0].set_title(title, fontsize=10, loc="right")
+    return figure
+
+
+def detections(image: torch.Tensor, target: Mapping, prediction: Mapping, *, categories: Mapping[int, str],
+               threshold: float = 0.3, title: str = "") -> Figure:
+    """Ground truth (dashed, above) and detections that score at least `threshold` (solid, below), strip by strip."""
+    keep = prediction["scores"].cpu() >= threshold
+    found, names = prediction["boxes"].cpu()[keep], prediction["labels"].cpu()[keep]
+    width, height = image.shape[-1], image.shape[-2]
+    figsize = (WIDTH, 1.0 + 4 * (0.25 + WIDTH * 2 * height / width))
+    figure, axes = plt.subplots(4, 1, figsize=figsize, layout="constrained")
+    pixels = _gray(image, "intensity")
+    for half in range(2):
+        truth_ax, found_ax = axes[2 * half], axes[2 * half + 1]
+        for ax in (truth_ax, found_ax):
+            _strip(ax, pixels, half * width // 2, (half + 1) * width // 2)
+        draw_boxes(truth_ax, target["boxes"], target["labels"], categories, dashed=True)
+        draw_boxes(found_ax, found, names, categories, prediction["scores"].cpu()[keep])
+        truth_ax.set_ylabel("ground truth", fontsize=9)
+        found_ax.set_ylabel(f"detections,\nscore ≥ {threshold:g}", fontsize=9)
+    axes[-1].set_xlabel("column (pixels)", fontsize=9)
+    _legend(axes[0], categories, set(torch.as_tensor(target["labels"]).tolist()) | set(names.tolist()))
+    axes[0].set_title(title, fontsize=10, loc="right")
+    return figure
+
+
+PARTS = ("picture", "backbone", "pyramid", "head", "anchors", "loss", "decoding + NMS", "boxes")
+
+
+def detector(texts: Mapping[str, str], changed: str | None = None) -> Figure:
+    """The detector as a diagram: one box a part of PARTS with its text; the part that a notebook changes is filled.
+
+    Parts that `texts` does not name are left out (a detector without a pyramid).
+    """
+    unknown = sorted(set(texts) - set(PARTS)) + ([changed] if changed not in (None, *texts) else [])
+    if unknown:
+        raise ValueError(f"no part of the detector is called {unknown[0]!r}: name one of {', '.join(PARTS)}")
+    spine = [part for part in ("picture", "backbone", "pyramid", "head") if part in texts]
+    places = {part: (2.6 * column, 0.0) for column, part in enumerate(spine)}
+    last = 2.6 * len(spine)
+    places |= {"anchors": (last - 2.6, -1.5), "loss": (last, -1.5)}
+    places |= {"decoding + NMS": (last, 0.0), "boxes": (last + 2.6, 0.0)}
+    arrows = [*pairwise(spine), ("head", "decoding + NMS"), ("decoding + NMS", "boxes"),
+              ("head", "loss"), ("anchors", "loss"), ("anchors", "decoding + NMS")]
+
+    figure, ax = plt.subplots(figsize=(WIDTH, 3.0), layout="constrained")
+    for part, text in texts.items():
+        x, y = places[part]
+        fill = "#ffd76b" if part == changed else "#eef2f7"
+        ax.add_patch(FancyBboxPatch((x, y), 2.0, 0.9, boxstyle="round,pad=0.04", facecolor=fill, edgecolor="#44546a"))
+        ax.text(x + 1.0, y + 0.66, part, ha="center", va="center", fontsize=10, weight="bold")
+        ax.text(x + 1.0, y + 0.28, text, ha="center", va="center", fontsize=8)
+    for start, end in arrows:
+        if start in texts and end in texts:
+            ax.annotate("", xy=_edge(places[end], places[start]), xytext=_edge(places[start], places[end]),
+                        arrowprops={"arrowstyle": "-|>", "color": "#44546a", "shrinkA": 3, "shrinkB": 3})
+    ax.set(xlim=(-0.2, last + 4.8), ylim=(-1.7, 1.1), aspect="equal")
+    ax.axis("off")
+    return figure
+
+
+def _edge(place: tuple[float, float], other: tuple[float, float]) -> tuple[float, float]:
+    """Where an arrow between two boxes of the diagram meets the border of the first."""
+    (x, y), (other_x, other_y) = place, other
+    if other_x == x:
+        return x + 1.0, y + (0.9 if other_y > y else 0.0)
+    return x + (2.05 if other_x > x else -0.05), y + 0.45 + (0.2 * np.sign(other_y - y))
+
+
+def curves(runs: Mapping[str, Sequence[Mapping]], keys: Sequence[str], labels: Sequence[str]) -> Figure:
+    """One panel a key, one line a run, over the epochs. runs: name -> its record's epochs, {"epoch": n, key: value}."""
+    figure, axes = plt.subplots(1, len(keys), figsize=(WIDTH, 3.4), layout="constrained", squeeze=False)
+    for ax, key, label in zip(axes[0], keys, labels, strict=True):
+        for name, epochs in runs.items():
+            points = [(line["epoch"], line[key]) for line in epochs if line.get(key) is not None]
+            if points:
+                ax.plot(*zip(*points, strict=True), marker="." if len(points) < 30 else None, label=name)
+        ax.set(xlabel="epoch", ylabel=label)
+        ax.grid(alpha=0.3)
+    axes[0, -1].legend(fontsize=8)
+    return figure
+
+
+def precision_recall(points: Mapping[str, tuple[Sequence[float], Sequence[float]]], title: str = "") -> Figure:
+    """Precision over recall, one line a class. points: class name -> (recall [R], precision [R])."""
+    figure, ax = plt.subplots(figsize=(5.5, 4.2), layout="constrained")
+    for name, (recall, precision) in points.items():
+        ax.plot(recall, precision, label=name)
+    ax.set(xlim=(0, 1), ylim=(0, 1.03), xlabel="recall", ylabel="precision", title=title)
+    ax.grid(alpha=0.3)
+    ax.legend(fontsize=8)
+    return figure

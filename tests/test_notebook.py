@@ -1,0 +1,35 @@
+"""A misspelt `papermill -p` is refused before any training."""
+
+import nbformat
+import papermill
+import pytest
+
+from tdt4265 import notebook
+
+
+@pytest.fixture
+def two_cells(tmp_path):
+    cells = [
+        nbformat.v4.new_code_cell("epochs = 0", metadata={"tags": ["parameters"]}),
+        nbformat.v4.new_code_cell(
+            "from tdt4265.notebook import check_parameters\ncheck_parameters(['epochs'])\nprint(epochs)"
+        ),
+    ]
+    path = tmp_path / "two.ipynb"
+    kernelspec = {"name": "python3", "language": "python", "display_name": "Python 3"}
+    nbformat.write(nbformat.v4.new_notebook(cells=cells, metadata={"kernelspec": kernelspec}), path)
+    return path
+
+
+def test_a_parameter_of_the_notebook_is_taken(two_cells, tmp_path):
+    papermill.execute_notebook(two_cells, tmp_path / "out.ipynb", parameters={"epochs": 3}, progress_bar=False)
+    assert nbformat.read(tmp_path / "out.ipynb", as_version=4).cells[-1].outputs[0].text == "3\n"
+
+
+def test_a_misspelt_parameter_is_refused(two_cells, tmp_path):
+    with pytest.raises(papermill.PapermillExecutionError, match="this notebook has no parameter 'epoch': it has epochs"):
+        papermill.execute_notebook(two_cells, tmp_path / "out.ipynb", parameters={"epoch": 3}, progress_bar=False)
+
+
+def test_outside_a_notebook_nothing_is_checked():
+    notebook.check_parameters([])
