@@ -1,0 +1,397 @@
+"""How good a detector is: COCO's metrics through pycocotools, precision-recall curves, results files, and speed.
+
+It knows a detector by torchvision's contract alone, and a dataset by `dataset[i] -> (image, target)` and by
+`dataset.coco`, its labels in COCO's format.
+
+    python -m tdt4265.evaluation LABELS.json RESULTS.json      scores a results file
+"""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import io
+import json
+import math
+import os
+import platform
+import sys
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import torch
+from pycocotools.coco import COCO
+from pycocotools.cocoeval import COCOeval
+from torch import Tensor, nn
+from torch.utils.data import DataLoader, Dataset, Subset
+
+# Sides, in pixels, of the squares that part small from medium and medium from large. Road users are small in a
+# panorama, so the course draws the lines at half and a third of COCO's: under one name they are different figures.
+AREAS = {"course": (16, 32), "coco": (32, 96)}
+
+_STATS = ("map", "ap50", "ap75", "small", "medium", "large")
+_STATS += ("ar1", "ar10", "ar100", "ar_small", "ar_medium", "ar_large")
+
+
+class ResultsError(ValueError):
+    """A file of labels or results that can't be scored: one line that names the file, the entry and the mend."""
+
+
+@dataclass(frozen=True)
+class Metrics:
+    """COCO's twelve figures and the AP of each class, all in 0..1; None where nothing is labelled.
+
+    AP is averaged over the IoU thresholds 0.50, 0.55, ..., 0.95 and over the classes that the labels contain.
+    """
+
+    map: float | None
+    ap50: float | None
+    ap75: float | None
+    small: float | None
+    medium: float | None
+    large: float | None
+    ar1: float | None  # recall when a frame may keep its best 1, 10 or 100 detections of a class
+    ar10: float | None
+    ar100: float | None
+    ar_small: float | None
+    ar_medium: float | None
+    ar_large: float | None
+    per_class: dict[str, float | None]
+    areas: str
+
+    def twelve(self) -> list[float]:
+        """The figures in the order of pycocotools' `COCOeval.stats`, undefined ones as its -1."""
+        return [-1.0 if getattr(self, key) is None else getattr(self, key) for key in _STATS]
+
+    def as_dict(self) -> dict:
+        """The figures as JSON can hold them: the twelve by name, `per_class` and `areas`."""
+        return {key: getattr(self, key) for key in (*_STATS, "per_class", "areas")}
+
+    def table(self) -> pd.DataFrame:
+        """Two columns of text, the figure's name and its value to four digits ("absent" where it is undefined)."""
+        small, large = AREAS[self.areas]
+        sizes = (f"area to {small}²", f"area {small}² to {large}²", f"area from {large}²")
+        names = ["mAP", "AP50", "AP75", *(f"AP, {s}" for s in sizes)]
+        names += ["AR1", "AR10", "AR100", *(f"AR, {s}" for s in sizes)]
+        names += [f"AP of {name}" for name in self.per_class]
+        values = [getattr(self, key) for key in _STATS] + list(self.per_class.values())
+        return pd.DataFrame({"figure": names, "value": ["absent" if v is None else f"{v:.4f}" for v in values]})
+
+
+def collate(batch: list[tuple[Tensor, dict]]) -> tuple[list[Tensor], list[dict]]:
+    """Keep a batch a list: frames may differ in size, and targets differ in their number of boxes."""
+    images, targets = zip(*batch, strict=True)
+    return list(images), list(targets)
+
+
+@torch.no_grad()  # not inference_mode: anchors cached under it could not be used in training afterwards
+def predict(
+    model: nn.Module,
+    dataset: Dataset,
+    *,
+    batch_size: int = 8,
+    device: torch.device | str | None = None,
+    workers: int = 0,
+) -> list[dict]:
+    """Detections in every frame of `dataset`, as COCO results.
+
+    Args:
+        model: in evaluation mode `model(images)` gives a list of `{"boxes": [N, 4], "labels": [N], "scores": [N]}`.
+        dataset: gives `(image float32 [3, H, W], target)` with `target["image_id"]`.
+        device: where to run; None is where the model's parameters are.
+
+    Returns:
+        One dict a detection: `image_id`, `category_id` (the label), `bbox` [x, y, width, height] in pixels and `score`.
+        Where several processes train together each predicts every n-th frame, and all of them return all detections.
+    """
+    device = torch.device(device) if device is not None else next(model.parameters()).device
+    distributed = torch.distributed.is_available() and torch.distributed.is_initialized()
+    rank, processes = (torch.distributed.get_rank(), torch.distributed.get_world_size()) if distributed else (0, 1)
+    # A plain share has no frame twice; a DistributedSampler would repeat some to make the shares equally long.
+    share = Subset(dataset, range(rank, len(dataset), processes))
+    was_training = model.training
+    model.to(device).eval()
+    results = []
+    for images, targets in DataLoader(share, batch_size, collate_fn=collate, num_workers=workers):
+        for output, target in zip(model([image.to(device) for image in images]), targets, strict=True):
+            results += _coco_results(int(target["image_id"]), output)
+    model.train(was_training)
+    if processes > 1:
+        shares = [None] * processes
+        torch.distributed.all_gather_object(shares, results)
+        results = sorted((r for s in shares for r in s), key=lambda r: r["image_id"])
+    return results
+
+
+def _coco_results(image_id: int, output: dict[str, Tensor]) -> list[dict]:
+    boxes = output["boxes"].float().cpu()
+    boxes = torch.cat([boxes[:, :2], boxes[:, 2:] - boxes[:, :2]], dim=1).tolist()
+    labels, scores = output["labels"].tolist(), output["scores"].float().tolist()
+    return [
+        {"image_id": image_id, "category_id": label, "bbox": box, "score": score}
+        for label, box, score in zip(labels, boxes, scores, strict=True)
+    ]
+
+
+def evaluate(
+    model: nn.Module,
+    dataset: Dataset,
+    *,
+    batch_size: int = 8,
+    device: torch.device | str | None = None,
+    areas: str = "course",
+    workers: int = 0,
+) -> Metrics:
+    """Predict every frame of `dataset` and score the detections against `dataset.coco`."""
+    results = predict(model, dataset, batch_size=batch_size, device=device, workers=workers)
+    return coco_metrics(dataset.coco, results, areas=areas)
+
+
+def coco_metrics(coco_dict: dict, results: Sequence[dict], areas: str = "course") -> Metrics:
+    """Score detections against labels with pycocotools.
+
+    Args:
+        coco_dict: labels in COCO's format ("images", "annotations", "categories"; nothing else is needed).
+        results: as `predict` gives them. None at all scores 0.
+        areas: which areas count as small, medium and large: "course" (16², 32²) or "coco" (32², 96²).
+    """
+    if areas not in AREAS:
+        raise ValueError(f"areas is {areas!r}: it is one of {', '.join(map(repr, AREAS))}")
+    small, large = AREAS[areas]
+    run = _coco_eval(coco_dict, results)
+    run.params.areaRng = [[0, 1e10], [0, small**2], [small**2, large**2], [large**2, 1e10]]
+    _evaluate(run)
+    with contextlib.redirect_stdout(io.StringIO()):
+        run.summarize()
+    # precision is [IoU threshold, recall threshold, class, areas, most detections a frame]; -1: nothing labelled
+    precision = run.eval["precision"][:, :, :, 0, -1]
+    per_class = {name: _mean(precision[:, :, k]) for k, name in enumerate(_class_names(coco_dict, run))}
+    return Metrics(*(None if s < 0 else float(s) for s in run.stats), per_class=per_class, areas=areas)
+
+
+def precision_recall(
+    coco_dict: dict, results: Sequence[dict], iou: float = 0.5
+) -> dict[str, tuple[np.ndarray, np.ndarray]]:
+    """Each labelled class's curve at one IoU threshold: name -> (recall [101], precision [101]).
+
+    Precision is COCO's interpolated one, the best at that recall or beyond, so its mean is the class's AP at `iou`.
+    """
+    run = _coco_eval(coco_dict, results)
+    run.params.iouThrs = np.array([iou])
+    run.params.areaRng, run.params.areaRngLbl = [[0, 1e10]], ["all"]
+    _evaluate(run)
+    precision = run.eval["precision"][0, :, :, 0, -1]
+    names = _class_names(coco_dict, run)
+    return {n: (run.params.recThrs, precision[:, k]) for k, n in enumerate(names) if precision[0, k] > -1}
+
+
+def _coco_eval(coco_dict: dict, results: Sequence[dict]) -> COCOeval:
+    # Built by hand: COCO.loadRes fails without any result. Ids are given anew from 1, because COCOeval marks a
+    # match by the label's id and so takes a match with id 0 for none.
+    labels = []
+    for i, annotation in enumerate(coco_dict["annotations"], start=1):
+        _, _, width, height = annotation["bbox"]
+        labels.append({"iscrowd": 0, "area": width * height, **annotation, "id": i})
+    detections = []
+    for i, result in enumerate(results, start=1):
+        _, _, width, height = result["bbox"]
+        detections.append({**result, "id": i, "area": width * height, "iscrowd": 0})
+    return COCOeval(_coco(coco_dict, labels), _coco(coco_dict, detections), "bbox")
+
+
+def _coco(coco_dict: dict, annotations: list[dict]) -> COCO:
+    coco = COCO()
+    coco.dataset = {**{key: coco_dict[key] for key in ("images", "categories")}, "annotations": annotations}
+    with contextlib.redirect_stdout(io.StringIO()):
+        coco.createIndex()
+    return coco
+
+
+def _evaluate(run: COCOeval) -> None:
+    with contextlib.redirect_stdout(io.StringIO()):
+        run.evaluate()
+        run.accumulate()
+
+
+def _class_names(coco_dict: dict, run: COCOeval) -> list[str]:
+    names = {category["id"]: category["name"] for category in coco_dict["categories"]}
+    return [names[i] for i in run.params.catIds]
+
+
+def _mean(precision: np.ndarray) -> float | None:
+    defined = precision[precision > -1]
+    return float(defined.mean()) if defined.size else None
+
+
+def save_results(path: str | Path, results: Sequence[dict]) -> None:
+    """Write detections as a COCO results file; a reader never sees half of it."""
+    path = Path(path)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = path.with_name(f".{path.name}.{os.getpid()}")
+    temporary.write_text(json.dumps(list(results)))
+    os.replace(temporary, path)
+
+
+def load_results(path: str | Path, coco_dict: dict | None = None) -> list[dict]:
+    """Read a COCO results file.
+
+    Args:
+        coco_dict: if given, every entry must be of one of its images and categories.
+
+    Raises:
+        ResultsError: not such a file, or an entry that isn't a detection; one line names file and entry.
+    """
+    results = _read_json(path)
+    if not isinstance(results, list):
+        raise ResultsError(f"{path}: a results file is a list of detections, this is a {type(results).__name__}")
+    images = None if coco_dict is None else {image["id"] for image in coco_dict["images"]}
+    categories = None if coco_dict is None else {category["id"] for category in coco_dict["categories"]}
+    for i, entry in enumerate(results):
+        wrong = _wrong_with(entry, images, categories)
+        if wrong:
+            raise ResultsError(f"{path}: entry {i} {wrong}")
+    return results
+
+
+def _wrong_with(entry: object, images: set | None, categories: set | None) -> str | None:
+    if not isinstance(entry, dict):
+        return "is not an object with image_id, category_id, bbox and score"
+    for key in ("image_id", "category_id", "bbox", "score"):
+        if key not in entry:
+            return f"has no {key!r}"
+    box = entry["bbox"]
+    if not isinstance(box, list) or len(box) != 4 or not all(_is_number(value) for value in box):
+        return f"has the bbox {box!r}: it must be four finite numbers [x, y, width, height]"
+    if box[2] < 0 or box[3] < 0:
+        return f"has the bbox {box!r} of a negative size: a bbox is [x, y, width, height], not two corners"
+    if not _is_number(entry["score"]):
+        return f"has the score {entry['score']!r}: it must be a finite number"
+    for key, known in (("image_id", images), ("category_id", categories)):
+        if type(entry[key]) is not int:
+            return f"has the {key} {entry[key]!r}: it must be a whole number"
+        if known is not None and entry[key] not in known:
+            return f"has the {key} {entry[key]}, which the labels don't have: use the labels it was made for"
+    return None
+
+
+def _is_number(value: object) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
+
+
+def _read_json(path: str | Path) -> object:
+    try:
+        return json.loads(Path(path).read_text(encoding="utf-8"))
+    except OSError as error:
+        raise ResultsError(f"{path}: can't be read ({error.strerror or error})") from error
+    except ValueError as error:
+        raise ResultsError(f"{path}: is not valid JSON ({error})") from error
+
+
+def _read_labels(path: str | Path) -> dict:
+    labels = _read_json(path)
+    for key in ("images", "annotations", "categories"):
+        if not isinstance(labels, dict) or not isinstance(labels.get(key), list):
+            raise ResultsError(f"{path}: has no list {key!r}: labels in COCO's format are needed")
+    needed = {"images": ("id",), "annotations": ("image_id", "category_id", "bbox"), "categories": ("id", "name")}
+    for part, keys in needed.items():
+        for i, entry in enumerate(labels[part]):
+            missing = [key for key in keys if not isinstance(entry, dict) or key not in entry]
+            if missing:
+                raise ResultsError(f"{path}: {part}[{i}] has no {missing[0]!r}")
+    return labels
+
+
+def device_name(device: torch.device | str) -> str:
+    """What the hardware calls itself, such as "NVIDIA H200" or "AMD EPYC 7B13"."""
+    if torch.device(device).type == "cuda":
+        return torch.cuda.get_device_name(device)
+    with contextlib.suppress(OSError):  # only Linux has it
+        for line in Path("/proc/cpuinfo").read_text().splitlines():
+            if line.startswith("model name"):
+                return line.partition(":")[2].strip()
+    return platform.processor() or platform.machine()
+
+
+@torch.no_grad()
+def measure_speed(
+    model: nn.Module,
+    image_size: tuple[int, int, int] = (3, 128, 1024),
+    batch_sizes: Sequence[int] = (1, 8),
+    *,
+    images: Sequence[Tensor] | None = None,
+    device: torch.device | str | None = None,
+    seconds: float = 2.0,
+) -> pd.DataFrame:
+    """Frames a second of `model(images)`: normalising, network, decoding and NMS, without reading files.
+
+    Args:
+        image_size: channels, height and width of a frame of noise to time on.
+        images: frames to time on instead: NMS takes the longer the more there is to be found.
+        device: where to run; None is where the model's parameters are.
+        seconds: how long to time each batch size, after three calls to warm up.
+
+    Returns:
+        A row a batch size: device, threads, batch size, frames a second, milliseconds a frame.
+    """
+    device = torch.device(device) if device is not None else next(model.parameters()).device
+    if images is None:
+        images = [torch.rand(image_size, generator=torch.Generator().manual_seed(0))]
+    was_training = model.training
+    model.to(device).eval()
+    rows = []
+    for batch_size in batch_sizes:
+        batch = [images[i % len(images)].to(device) for i in range(batch_size)]
+        for _ in range(3):
+            model(batch)
+        calls, start = 0, _now(device)
+        while (elapsed := _now(device) - start) < seconds or calls == 0:
+            model(batch)
+            calls += 1
+        speed = calls * batch_size / elapsed
+        rows.append((device_name(device), torch.get_num_threads(), batch_size, speed, 1000 / speed))
+    model.train(was_training)
+    return pd.DataFrame(rows, columns=["device", "threads", "batch size", "frames a second", "milliseconds a frame"])
+
+
+def _now(device: torch.device) -> float:
+    if device.type == "cuda":  # its kernels run on after the call that started them has returned
+        torch.cuda.synchronize(device)
+    return time.perf_counter()
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Print the figures of a results file; 0, or 2 after one line that says what is wrong with a file."""
+    parser = argparse.ArgumentParser(prog="python -m tdt4265.evaluation", description="Score a COCO results file.")
+    parser.add_argument("labels", metavar="LABELS.json", help="labels in COCO's format")
+    parser.add_argument("results", metavar="RESULTS.json", help="a list of {image_id, category_id, bbox, score}")
+    parser.add_argument("--areas", choices=[*AREAS, "both"], default="both", help="whose small, medium and large")
+    options = parser.parse_args(arguments)
+    try:
+        labels = _read_labels(options.labels)
+        results = load_results(options.results, labels)
+    except ResultsError as error:
+        print(error, file=sys.stderr)
+        return 2
+    conventions = list(AREAS) if options.areas == "both" else [options.areas]
+    metrics = [coco_metrics(labels, results, areas=areas) for areas in conventions]
+    print(f"{len(results)} detections in {len(labels['images'])} frames, {len(labels['annotations'])} labels")
+    for m in metrics:
+        print(f"\nareas of {m.areas}: small to {AREAS[m.areas][0]}², large from {AREAS[m.areas][1]}²")
+        for key, value in zip(_STATS, m.twelve(), strict=True):
+            print(f"  {key:<10} {_text(value if value >= 0 else None)}")
+    print("\nAP of each class")
+    for name, ap in metrics[0].per_class.items():
+        print(f"  {name:<10} {_text(ap)}")
+    return 0
+
+
+def _text(value: float | None) -> str:
+    return "absent" if value is None else f"{value:.4f}"
+
+
+if __name__ == "__main__":
+    sys.exit(main())
