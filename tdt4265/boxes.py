@@ -1,0 +1,134 @@
+"""Boxes: offsets from anchors and back, and which anchor answers for which box.
+
+Boxes are xyxy in pixels everywhere. Centre and size stand only inside `encode` and `decode`.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor
+from torch.nn.utils.rnn import pad_sequence
+from torchvision.ops import box_iou
+
+CENTRE_VARIANCE = 0.1  # offsets are divided by these, which brings the network's targets near unit variance
+SIZE_VARIANCE = 0.2
+MAX_LOG_SCALE = math.log(1000 / 16)  # a decoded side is at most 62.5 times its anchor's: exp must not overflow
+
+
+def _centre_size(boxes: Tensor) -> tuple[Tensor, Tensor]:
+    low, high = boxes[..., :2], boxes[..., 2:]
+    return (low + high) / 2, high - low
+
+
+def encode(boxes: Tensor, anchors: Tensor) -> Tensor:
+    """Offsets that lead from anchors to boxes (R-CNN, Girshick et al. 2014, appendix C, with SSD's variances).
+
+    Args:
+        boxes: [..., 4], xyxy in pixels, of positive width and height.
+        anchors: [..., 4], xyxy in pixels; broadcast against boxes.
+
+    Returns:
+        [..., 4]: (dx, dy) in anchor sides / 0.1, (log width ratio, log height ratio) / 0.2.
+    """
+    box_centre, box_size = _centre_size(boxes)
+    anchor_centre, anchor_size = _centre_size(anchors)
+    shift = (box_centre - anchor_centre) / anchor_size / CENTRE_VARIANCE
+    scale = torch.log(box_size / anchor_size) / SIZE_VARIANCE
+    return torch.cat([shift, scale], dim=-1)
+
+
+def decode(offsets: Tensor, anchors: Tensor) -> Tensor:
+    """The inverse of `encode`: [..., 4] offsets and [..., 4] anchors to [..., 4] boxes, xyxy in pixels.
+
+    Computed in float32 whatever the offsets' type: in half precision a perfect offset comes out up to a pixel off.
+    """
+    offsets = offsets.float()
+    anchor_centre, anchor_size = _centre_size(anchors.float())
+    centre = anchor_centre + offsets[..., :2] * CENTRE_VARIANCE * anchor_size
+    half = anchor_size * torch.exp((offsets[..., 2:] * SIZE_VARIANCE).clamp(max=MAX_LOG_SCALE)) / 2
+    return torch.cat([centre - half, centre + half], dim=-1)
+
+
+def pad_boxes(boxes: Sequence[Tensor]) -> tuple[Tensor, Tensor]:
+    """Boxes of several pictures as one tensor.
+
+    Args:
+        boxes: B tensors [G_i, 4].
+
+    Returns:
+        float32 [B, G, 4] with G the largest G_i, zeros behind a picture's own boxes; and bool [B, G], true for own.
+    """
+    padded = pad_sequence([b.as_subclass(Tensor).float().reshape(-1, 4) for b in boxes], batch_first=True)
+    counts = torch.tensor([len(b) for b in boxes], device=padded.device)
+    valid = torch.arange(padded.shape[1], device=padded.device) < counts[:, None]
+    return padded, valid
+
+
+def match(anchors: Tensor, boxes: Tensor, valid: Tensor, threshold: float = 0.5) -> Tensor:
+    """Gives each anchor the box it answers for (SSD, section 2.2).
+
+    An anchor takes the box it overlaps most if their IoU is at least `threshold`. Besides, every box gets one anchor
+    of its own, whatever the IoU: its best one. Where several boxes have the same best anchor, the one of highest IoU
+    (then the first) has it and the others take their next best, until each box has its own: no box goes without
+    because another came later in the list. A box that overlaps no anchor at all gets none.
+
+    Args:
+        anchors: [N, 4], xyxy in pixels.
+        boxes: [B, G, 4], xyxy in pixels, padded (see `pad_boxes`).
+        valid: bool [B, G], false for padding.
+
+    Returns:
+        int64 [B, N]: the index 0..G-1 of the box, -1 for background.
+    """
+    pictures, per_picture = valid.shape
+    if per_picture == 0:
+        return torch.full((pictures, len(anchors)), -1, dtype=torch.int64, device=anchors.device)
+    iou = box_iou(boxes.flatten(0, 1), anchors).view(pictures, per_picture, -1)  # [B, G, N]
+    iou.masked_fill_(~valid[:, :, None], -1)
+
+    best_iou, best_box = iou.max(dim=1)
+    matched = torch.where(best_iou >= threshold, best_box, -1)
+
+    # Each round gives their best free anchor to all waiting boxes but those that a rival outbids; the rounds are as
+    # many as boxes compete for one anchor, usually one or two.
+    order = torch.arange(per_picture, device=anchors.device)
+    earlier = order[None, :] < order[:, None]  # [i, j]: j comes before i
+    waiting = valid
+    while True:
+        own_iou, own_anchor = iou.max(dim=2)  # [B, G]
+        waiting = waiting & (own_iou > 0)
+        if not waiting.any():
+            return matched
+        mine, theirs = own_iou[:, :, None], own_iou[:, None, :]
+        outbids = (theirs > mine) | ((theirs == mine) & earlier)
+        rival = (own_anchor[:, :, None] == own_anchor[:, None, :]) & waiting[:, None, :]
+        served = waiting & ~(rival & outbids).any(dim=2)
+        picture, box = served.nonzero(as_tuple=True)
+        anchor = own_anchor[picture, box]
+        matched[picture, anchor] = box
+        iou[picture, :, anchor] = -1  # taken
+        waiting = waiting & ~served
+
+
+def anchor_targets(matched: Tensor, boxes: Tensor, labels: Tensor, anchors: Tensor) -> tuple[Tensor, Tensor]:
+    """What the network should say at each anchor.
+
+    Args:
+        matched: int64 [B, N], from `match`.
+        boxes: [B, G, 4], xyxy in pixels.
+        labels: int64 [B, G], from 1.
+        anchors: [N, 4], xyxy in pixels.
+
+    Returns:
+        int64 [B, N] labels, 0 for background; float32 [B, N, 4] offsets, zeros for background.
+    """
+    target_labels = torch.zeros_like(matched)
+    target_offsets = anchors.new_zeros(*matched.shape, 4)
+    picture, anchor = (matched >= 0).nonzero(as_tuple=True)
+    box = matched[picture, anchor]
+    target_labels[picture, anchor] = labels[picture, box]
+    target_offsets[picture, anchor] = encode(boxes[picture, box], anchors[anchor])
+    return target_labels, target_offsets

@@ -1,0 +1,100 @@
+"""Losses of dense detectors: what N anchors of B pictures said against what they should have said.
+
+Every loss here is called as `loss(class_logits, box_offsets, target_labels, target_offsets)` with
+
+    class_logits    float32 [B, N, K], K classes of which 0 is background
+    box_offsets     float32 [B, N, 4]
+    target_labels   int64   [B, N], 0 for background
+    target_offsets  float32 [B, N, 4], of no meaning where the label is 0
+
+returns {"classification": scalar, "bbox_regression": scalar}, both finite also when no picture has a box, and says by
+`loss.scores(class_logits)` what its logits mean: float32 [B, N, K - 1], the probability of each class but background.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, distributed
+
+
+def positives_a_process(positive: Tensor) -> Tensor:
+    """The number of positive anchors, averaged over the processes of a distributed run and at least one.
+
+    Gradients are averaged over processes. Had each divided by its own count, pictures with few boxes would weigh
+    more than in a single process; with the common one the gradients are the same (as in DETR's criterion).
+    """
+    count = positive.sum().float()
+    if distributed.is_available() and distributed.is_initialized():
+        distributed.all_reduce(count)
+        count /= distributed.get_world_size()
+    return count.clamp(min=1)
+
+
+def box_loss(box_offsets: Tensor, target_offsets: Tensor, positive: Tensor) -> Tensor:
+    """Smooth L1 (Fast R-CNN, Girshick 2015, eq. 3), summed over the positive anchors; `positive` is bool [B, N]."""
+    return F.smooth_l1_loss(box_offsets[positive], target_offsets[positive], reduction="sum")
+
+
+def softmax_scores(class_logits: Tensor) -> Tensor:
+    """[B, N, K] logits to [B, N, K - 1] probabilities of the classes but background."""
+    return class_logits.softmax(dim=-1)[..., 1:]
+
+
+@dataclass(frozen=True)
+class MultiboxLoss:
+    """SSD's loss (Liu et al. 2016, eq. 1): cross-entropy with hard negatives, smooth L1, both over the positives.
+
+    Attributes:
+        negatives: for each positive anchor of a picture, this many background anchors count: those with the
+            largest loss (section 2.2, hard negative mining).
+    """
+
+    negatives: int = 3
+
+    def __call__(self, class_logits, box_offsets, target_labels, target_offsets) -> dict[str, Tensor]:
+        positive = target_labels > 0
+        cross_entropy = F.cross_entropy(class_logits.flatten(0, 1), target_labels.flatten(), reduction="none")
+        cross_entropy = cross_entropy.view_as(target_labels)
+        hardest = cross_entropy.masked_fill(positive, 0).sort(dim=1, descending=True).values
+        wanted = self.negatives * positive.sum(dim=1, keepdim=True)
+        counts = torch.arange(hardest.shape[1], device=hardest.device) < wanted
+        count = positives_a_process(positive)
+        return {
+            "classification": (cross_entropy[positive].sum() + hardest[counts].sum()) / count,
+            "bbox_regression": box_loss(box_offsets, target_offsets, positive) / count,
+        }
+
+    scores = staticmethod(softmax_scores)
+
+
+@dataclass(frozen=True)
+class SoftmaxFocalLoss:
+    """The focal loss of the course's reports: over a softmax, weighted by class, averaged over all anchors.
+
+    FL = -alpha_y (1 - p_y)^gamma log p_y, with p_y the softmax's probability of the true class y. RetinaNet's
+    (Lin et al. 2017, https://arxiv.org/abs/1708.02002, eq. 5) is over sigmoids and is divided by the positives.
+
+    Attributes:
+        alpha_background, alpha_object: alpha_y for y = 0 and for all other classes. They make up for the average
+            over all anchors, of which one in some hundreds is positive.
+        gamma: how much less an anchor counts that is already right; 0 is cross-entropy.
+    """
+
+    alpha_background: float = 10.0
+    alpha_object: float = 1000.0
+    gamma: float = 2.0
+
+    def __call__(self, class_logits, box_offsets, target_labels, target_offsets) -> dict[str, Tensor]:
+        positive = target_labels > 0
+        log_p = class_logits.log_softmax(dim=-1).gather(-1, target_labels[..., None]).squeeze(-1)  # [B, N]
+        alpha = torch.where(positive, self.alpha_object, self.alpha_background)
+        focal = -alpha * (1 - log_p.exp()) ** self.gamma * log_p
+        return {
+            "classification": focal.mean(),
+            "bbox_regression": box_loss(box_offsets, target_offsets, positive) / positives_a_process(positive),
+        }
+
+    scores = staticmethod(softmax_scores)

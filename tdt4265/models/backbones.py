@@ -1,0 +1,166 @@
+"""Backbones: a batch of pictures -> feature maps, finest first.
+
+A backbone has `out_channels`, the channels of each map it returns. Maps have strides 4, 8, 16, 32, 64, 128.
+"""
+
+from __future__ import annotations
+
+import http.client
+import socket
+from collections.abc import Callable
+
+import torchvision
+from torch import Tensor, nn
+from torchvision.models.resnet import BasicBlock, Bottleneck, conv1x1
+
+NormLayer = Callable[[int], nn.Module]
+
+
+def group_norm(channels: int) -> nn.GroupNorm:
+    """GroupNorm in groups of 8 channels: unlike BatchNorm it does not depend on how many pictures a batch has."""
+    return nn.GroupNorm(channels // 8, channels)
+
+
+def _conv(in_channels, out_channels, kernel, stride=1, padding=1, norm_layer: NormLayer | None = None):
+    norm = [norm_layer(out_channels)] if norm_layer else []
+    return [nn.Conv2d(in_channels, out_channels, kernel, stride, padding), *norm, nn.ReLU(inplace=True)]
+
+
+class BasicBackbone(nn.Module):
+    """The course's baseline: thirteen convolutions in six groups, each followed by a ReLU. No norm, no shortcut.
+
+    Args:
+        width: channels of the first convolution; all others are multiples of it. 32 in the reports.
+        norm_layer: called with a number of channels, stands between each convolution and its ReLU; none in the reports.
+    """
+
+    def __init__(self, width: int = 32, norm_layer: NormLayer | None = None):
+        super().__init__()
+        w, norm = width, {"norm_layer": norm_layer}
+        self.levels = nn.ModuleList(
+            [
+                nn.Sequential(
+                    *_conv(3, w, 3, **norm),
+                    nn.MaxPool2d(2),
+                    *_conv(w, 2 * w, 3, **norm),
+                    *_conv(2 * w, 4 * w, 2, stride=2, padding=0, **norm),
+                ),
+                nn.Sequential(*_conv(4 * w, 4 * w, 3, **norm), *_conv(4 * w, 8 * w, 4, stride=2, **norm)),
+                nn.Sequential(*_conv(8 * w, 8 * w, 3, **norm), *_conv(8 * w, 4 * w, 4, stride=2, **norm)),
+                nn.Sequential(*_conv(4 * w, 4 * w, 3, **norm), *_conv(4 * w, 4 * w, 4, stride=2, **norm)),
+                nn.Sequential(
+                    *_conv(4 * w, 4 * w, 3, **norm), *_conv(4 * w, 2 * w, 2, stride=2, padding=0, **norm)
+                ),
+                nn.Sequential(*_conv(2 * w, 4 * w, 2, **norm), *_conv(4 * w, 2 * w, 2, stride=2, padding=0, **norm)),
+            ]
+        )
+        self.out_channels = [4 * w, 8 * w, 4 * w, 4 * w, 2 * w, 2 * w]
+
+    def forward(self, pictures: Tensor) -> list[Tensor]:
+        """[B, 3, H, W] -> six maps [B, out_channels[i], H / 2^(i+2), W / 2^(i+2)]."""
+        maps, x = [], pictures
+        for level in self.levels:
+            x = level(x)
+            maps.append(x)
+        return maps
+
+
+# Residual block and number of blocks in each of the four stages, by the number of weighted layers.
+RESNETS = {
+    10: (BasicBlock, (1, 1, 1, 1)),
+    18: (BasicBlock, (2, 2, 2, 2)),
+    34: (BasicBlock, (3, 4, 6, 3)),
+    50: (Bottleneck, (3, 4, 6, 3)),
+}
+
+
+class ResNet(nn.Module):
+    """A ResNet (He et al. 2016, https://arxiv.org/abs/1512.03385) without its classifier, and further levels on top.
+
+    Four stages of residual blocks, named as torchvision's so that its weights fit, of strides 4 to 32. Each further
+    level is two 3x3 convolutions with ReLU, the second of stride 2, and without norm: 64, 128.
+
+    Args:
+        depth: one of RESNETS.
+        widths: a stage's channels (before a bottleneck's fourfold expansion).
+        extra_channels: a further level's channels, one entry a level.
+        norm_layer: called with a number of channels.
+    """
+
+    def __init__(
+        self,
+        depth: int = 34,
+        widths: tuple[int, ...] = (64, 128, 256, 512),
+        extra_channels: tuple[int, ...] = (1024, 2048),
+        norm_layer: NormLayer = nn.BatchNorm2d,
+    ):
+        super().__init__()
+        if depth not in RESNETS:
+            raise ValueError(f"no ResNet of depth {depth}: choose one of {', '.join(map(str, RESNETS))}")
+        block, blocks = RESNETS[depth]
+        self.depth = depth
+        self.conv1 = nn.Conv2d(3, widths[0], 7, stride=2, padding=3, bias=False)
+        self.bn1 = norm_layer(widths[0])
+        self.relu = nn.ReLU(inplace=True)
+        self.maxpool = nn.MaxPool2d(3, stride=2, padding=1)
+
+        channels = widths[0]
+        self.out_channels = []
+        for i, (width, count) in enumerate(zip(widths, blocks, strict=True)):
+            stage = []
+            for j in range(count):
+                stride = 2 if i > 0 and j == 0 else 1
+                out = width * block.expansion
+                shortcut = None
+                if stride != 1 or channels != out:
+                    shortcut = nn.Sequential(conv1x1(channels, out, stride), norm_layer(out))
+                stage.append(block(channels, width, stride, shortcut, norm_layer=norm_layer))
+                channels = out
+            self.add_module(f"layer{i + 1}", nn.Sequential(*stage))
+            self.out_channels.append(channels)
+        for module in self.modules():
+            if isinstance(module, nn.Conv2d):
+                nn.init.kaiming_normal_(module.weight, mode="fan_out", nonlinearity="relu")
+
+        self.extra = nn.ModuleList()
+        for out in extra_channels:
+            self.extra.append(nn.Sequential(*_conv(channels, channels, 3), *_conv(channels, out, 3, stride=2)))
+            channels = out
+            self.out_channels.append(channels)
+
+    def forward(self, pictures: Tensor) -> list[Tensor]:
+        """[B, 3, H, W] -> maps [B, out_channels[i], H / 2^(i+2), W / 2^(i+2)], rounded up."""
+        x = self.maxpool(self.relu(self.bn1(self.conv1(pictures))))
+        maps = []
+        for stage in (self.layer1, self.layer2, self.layer3, self.layer4, *self.extra):
+            x = stage(x)
+            maps.append(x)
+        return maps
+
+    def load_imagenet(self, timeout: float = 10.0) -> bool:
+        """Loads torchvision's ImageNet weights into the four stages.
+
+        Where they cannot be had (no network, no such file), one printed line says so and the network stays as it is.
+
+        Args:
+            timeout: seconds the server may stay silent.
+
+        Returns:
+            Whether they were loaded.
+        """
+        weights = torchvision.models.get_model_weights(f"resnet{self.depth}").IMAGENET1K_V1
+        before = socket.getdefaulttimeout()
+        socket.setdefaulttimeout(timeout)
+        try:
+            state = weights.get_state_dict(progress=False, check_hash=True)
+        except (OSError, RuntimeError, http.client.HTTPException) as error:
+            reason = " ".join(str(error).split())
+            print(f"ResNet-{self.depth} starts from random weights: no ImageNet weights from {weights.url} ({reason})")
+            return False
+        finally:
+            socket.setdefaulttimeout(before)
+        wanted = {name: value for name, value in state.items() if not name.startswith("fc.")}
+        missing, unexpected = self.load_state_dict(wanted, strict=False)
+        if unexpected or any(not name.startswith("extra.") for name in missing):
+            raise ValueError(f"torchvision's ResNet-{self.depth} has other layers: {missing} {unexpected}")
+        return True

@@ -1,0 +1,157 @@
+"""The detector: backbone + head + anchors + loss, under torchvision's contract."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor, nn
+from torch.nn.utils.rnn import pad_sequence
+from torchvision.ops import batched_nms, clip_boxes_to_image
+
+from .. import boxes as box_ops
+
+# Of the dataset's three channels (intensity, ambient, range), in 0..1.
+IMAGE_MEAN = (0.4765, 0.4774, 0.2259)
+IMAGE_STD = (0.2951, 0.2864, 0.2878)
+
+
+class Detector(nn.Module):
+    """A one-stage detector of replaceable parts.
+
+    In training mode `detector(images, targets)` returns {"classification", "bbox_regression"}, two scalars to add up.
+    In evaluation mode `detector(images)` returns, for each image, {"boxes": float32 [M, 4] xyxy in pixels inside the
+    image, "labels": int64 [M] from 1, "scores": float32 [M]}, sorted by score, M <= max_detections.
+
+    Images are float tensors [3, H, W] in 0..1, of any sizes. Targets are dicts with "boxes" [G, 4] (xyxy, pixels, of
+    positive width and height; G may be 0) and "labels" int64 [G] in 1..num_classes-1; other keys are left alone.
+
+    Args:
+        backbone: pictures [B, 3, H, W] -> list of feature maps, finest first.
+        head: feature maps -> class_logits [B, N, K], box_offsets [B, N, 4].
+        anchors: (list of (rows, columns), device) -> [N, 4] xyxy in pixels; has `strides`.
+        loss: see `tdt4265.losses`; its `scores` say what the logits mean.
+        num_classes: K, background counted.
+        score_threshold: detections score more than this. Each class by itself: one anchor may give two detections.
+        nms_threshold: of two detections of one class that overlap by more than this IoU the better one stays.
+        max_detections: the best of an image that stay.
+        candidates: the best of an image that go into NMS, whose cost grows with their square.
+
+    Raises (when called):
+        ValueError: an image or a target breaks this contract; the message names its index.
+    """
+
+    def __init__(
+        self,
+        backbone: nn.Module,
+        head: nn.Module,
+        anchors,
+        loss,
+        num_classes: int,
+        *,
+        score_threshold: float = 0.05,
+        nms_threshold: float = 0.5,
+        max_detections: int = 200,
+        candidates: int = 1000,
+    ):
+        super().__init__()
+        self.backbone = backbone
+        self.head = head
+        self.anchors = anchors
+        self.loss = loss
+        self.num_classes = num_classes
+        self.score_threshold = score_threshold
+        self.nms_threshold = nms_threshold
+        self.max_detections = max_detections
+        self.candidates = candidates
+        self.register_buffer("mean", torch.tensor(IMAGE_MEAN).view(3, 1, 1), persistent=False)
+        self.register_buffer("std", torch.tensor(IMAGE_STD).view(3, 1, 1), persistent=False)
+
+    def forward(self, images: Sequence[Tensor], targets: Sequence[dict] | None = None):
+        check_images(images)
+        if self.training:
+            check_targets(images, targets, self.num_classes)
+        pictures = self.batch(images)
+        maps = self.backbone(pictures)
+        class_logits, box_offsets = self.head(maps)
+        anchors = self.anchors([x.shape[-2:] for x in maps], pictures.device)
+        # Offsets of a wide box need more digits than half precision has.
+        with torch.autocast(pictures.device.type, enabled=False):
+            if self.training:
+                return self.losses(class_logits.float(), box_offsets.float(), anchors, targets)
+            sizes = [image.shape[-2:] for image in images]
+            return self.detections(class_logits.float(), box_offsets.float(), anchors, sizes)
+
+    def batch(self, images: Sequence[Tensor]) -> Tensor:
+        """Normalises images and sets them, top left, into one float tensor [B, 3, H, W].
+
+        Its sides are the largest ones, rounded up to whole cells of the coarsest level: anchors cover every image.
+        """
+        cell = max(self.anchors.strides)
+        height, width = (math.ceil(max(image.shape[i] for image in images) / cell) * cell for i in (1, 2))
+        pictures = self.mean.new_zeros(len(images), 3, height, width)
+        pictures = pictures.contiguous(memory_format=torch.channels_last)
+        for picture, image in zip(pictures, images, strict=True):
+            picture[:, : image.shape[1], : image.shape[2]] = (image - self.mean) / self.std
+        return pictures
+
+    def losses(self, class_logits: Tensor, box_offsets: Tensor, anchors: Tensor, targets: Sequence[dict]) -> dict:
+        """Matches anchors with boxes, all images at once, and compares what was said with what should have been."""
+        boxes, valid = box_ops.pad_boxes([target["boxes"] for target in targets])
+        labels = pad_sequence([target["labels"] for target in targets], batch_first=True)
+        matched = box_ops.match(anchors, boxes, valid)
+        target_labels, target_offsets = box_ops.anchor_targets(matched, boxes, labels, anchors)
+        return self.loss(class_logits, box_offsets, target_labels, target_offsets)
+
+    def detections(self, class_logits: Tensor, box_offsets: Tensor, anchors: Tensor, sizes: Sequence) -> list[dict]:
+        """What is said at the anchors, as detections in images of these (height, width)."""
+        scores = self.loss.scores(class_logits)  # [B, N, K - 1]
+        return [self._detect(*one, anchors) for one in zip(scores, box_offsets, sizes, strict=True)]
+
+    def _detect(self, scores: Tensor, box_offsets: Tensor, size: tuple[int, int], anchors: Tensor) -> dict[str, Tensor]:
+        anchor, label = (scores > self.score_threshold).nonzero(as_tuple=True)
+        score, best = scores[anchor, label].topk(min(self.candidates, len(anchor)))
+        anchor, label = anchor[best], label[best] + 1
+        boxes = clip_boxes_to_image(box_ops.decode(box_offsets[anchor], anchors[anchor]), size)
+        inside = (boxes[:, 2:] > boxes[:, :2]).all(dim=1)  # what lies wholly outside was clipped to nothing
+        boxes, label, score = boxes[inside], label[inside], score[inside]
+        keep = batched_nms(boxes, score, label, self.nms_threshold)[: self.max_detections]
+        return {"boxes": boxes[keep], "labels": label[keep], "scores": score[keep]}
+
+
+def check_images(images: Sequence[Tensor]) -> None:
+    """Raises ValueError unless images are float tensors [3, H, W]."""
+    if len(images) == 0:
+        raise ValueError("the list of images is empty")
+    for i, image in enumerate(images):
+        if image.ndim != 3 or image.shape[0] != 3 or not image.is_floating_point():
+            raise ValueError(
+                f"image {i}: expected a float tensor [3, H, W] in 0..1, got {image.dtype} {list(image.shape)}"
+            )
+
+
+def check_targets(images: Sequence[Tensor], targets: Sequence[dict] | None, num_classes: int) -> None:
+    """Raises ValueError unless each image has boxes [G, 4] of positive sides and labels [G] in 1..num_classes-1."""
+    if targets is None or len(targets) != len(images):
+        given = "none" if targets is None else len(targets)
+        raise ValueError(f"training needs one target for each of the {len(images)} images, got {given}")
+    for i, target in enumerate(targets):
+        boxes, labels = target["boxes"], target["labels"]
+        if boxes.ndim != 2 or boxes.shape[1] != 4 or labels.shape != boxes.shape[:1]:
+            raise ValueError(
+                f"target {i}: expected boxes [G, 4] and labels [G], got {list(boxes.shape)} and {list(labels.shape)}"
+            )
+        if labels.dtype != torch.int64:
+            raise ValueError(f"target {i}: labels must be int64, got {labels.dtype}")
+    # One look at all of them: on a GPU each look waits for the device.
+    boxes = torch.cat([target["boxes"].as_subclass(Tensor) for target in targets])
+    labels = torch.cat([target["labels"] for target in targets])
+    empty = ~((boxes[:, 2:] > boxes[:, :2]).all(dim=1) & boxes.isfinite().all(dim=1))
+    unknown = (labels < 1) | (labels >= num_classes)
+    if (empty | unknown).any():
+        bad = int((empty | unknown).nonzero()[0])
+        owner = [i for i, target in enumerate(targets) for _ in target["labels"]][bad]
+        if empty[bad]:
+            raise ValueError(f"target {owner}: box {boxes[bad].tolist()} has no width or height, or is not finite")
+        raise ValueError(f"target {owner}: label {int(labels[bad])} is not one of 1..{num_classes - 1}")
