@@ -24,6 +24,8 @@ from tdt4265 import __version__
 from tdt4265.evaluation import device_name
 from tdt4265.paths import assets
 
+ENVIRONMENT = ("hardware", "versions", "commit", "started")  # a header's keys that say where and with what
+
 
 class RecordError(ValueError):
     """A record's file that can't be read: one line that names the file and the line in it."""

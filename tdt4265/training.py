@@ -1,13 +1,45 @@
-"""Training a detector on PyTorch Lightning's Fabric: the loop, its checkpoints, and going on after an interruption."""
+"""Training a detector on Lightning's Fabric: the loop, its checkpoints, and going on after an interruption.
+
+Nothing random is carried over from one epoch to the next: each starts from numbers that follow from (seed, epoch), and
+a frame's augmentation from (seed, epoch, frame). So a checkpoint needs no state of any generator, a run that was killed
+goes on to the very result it would have had, and augmentation does not depend on the number of workers or processes.
+"""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import json
+import logging
+import math
+import os
+import pickle
+import time
+from collections.abc import Callable, Iterable
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+import lightning
+import numpy as np
+import torch
+from lightning.fabric.strategies import DDPStrategy
+from torch import Tensor, nn
+from torch.optim import SGD, AdamW, Optimizer
+from torch.utils.data import DataLoader, Dataset
+from torch.utils.data.distributed import DistributedSampler
+from tqdm.auto import tqdm
+
+from tdt4265 import evaluation, records
+from tdt4265.evaluation import collate
+
+CHECKPOINT, RECORD = "checkpoint.pt", "record.jsonl"  # what a run leaves in its folder
+
+
+class TrainingError(ValueError):
+    """A run that can't start or go on: one line that says why, and the mend."""
 
 
 @dataclass(frozen=True)
 class TrainingConfig:
-    """How a detector is trained. The defaults are the course's reports'."""
+    """How a detector is trained. The defaults are those of the course's reports."""
 
     optimizer: str = "sgd"  # "sgd" or "adamw"
     lr: float = 2.6e-3  # the peak: what warm-up climbs to
@@ -17,3 +49,350 @@ class TrainingConfig:
     warmup_iterations: int = 500  # steps of linear warm-up, so that the first, large gradients move little
     schedule: str = "constant"  # "constant", or "one_cycle": a cosine down to zero at the last step
     clip_norm: float | None = None  # the gradient's largest norm; None leaves it as it is
+
+    def __post_init__(self) -> None:
+        if self.optimizer not in ("sgd", "adamw"):
+            raise TrainingError(f"optimizer is {self.optimizer!r}: it is 'sgd' or 'adamw'")
+        if self.schedule not in ("constant", "one_cycle"):
+            raise TrainingError(f"schedule is {self.schedule!r}: it is 'constant' or 'one_cycle'")
+        if self.batch_size < 1:
+            raise TrainingError(f"batch_size is {self.batch_size}: a step needs at least one frame")
+        if not (math.isfinite(self.lr) and self.lr > 0):
+            raise TrainingError(f"lr is {self.lr}: it must be above zero")
+
+
+def fit(
+    model: nn.Module,
+    train: Dataset,
+    val: Dataset | None,
+    config: TrainingConfig,
+    *,
+    epochs: int,
+    output_dir: str | Path,
+    seed: int = 0,
+    devices: str | int | lightning.Fabric = "auto",
+    resume: bool = False,
+    header: dict | None = None,
+    evaluate: Callable = evaluation.evaluate,
+    workers: int | None = None,
+) -> records.Record:
+    """Train `model` in place, and leave `checkpoint.pt` and `record.jsonl` in `output_dir`, new after every epoch.
+
+    Under `torchrun` or `fabric run` every process takes `config.batch_size` frames of each step and the gradients are
+    averaged: two processes of b frames step as one of 2b does where the model's loss is a mean over frames. A loss
+    divided by the batch's positive anchors differs slightly, because each process divides by its own. `output_dir`
+    must then be a folder that all machines see. Only the first process writes.
+
+    Args:
+        model: torchvision's contract: in training mode `model(images, targets)` gives a dict of losses, to be added up.
+        train: gives `(image float32 [3, H, W], target)`; its random transforms draw from torch's generator.
+        val: is evaluated after every epoch; None evaluates nothing.
+        devices: "auto" (every GPU, else one process on the CPU), "cpu", a number of GPUs (of processes where there is
+            no GPU), or a Fabric that was launched already.
+        resume: go on from the checkpoint in `output_dir`; where there is none yet, from the start.
+        header: what else the record shall say of this run. A resumed run must agree with it, apart from what
+            `records.environment()` tells.
+        evaluate: called as `evaluate(model, val, batch_size=..., workers=...)`; its result's `as_dict()` is recorded.
+        workers: processes that read frames; None: none for a few frames, else up to 4 (8 with a GPU).
+
+    Raises:
+        TrainingError: the folder holds another run, or the devices are not there.
+        FloatingPointError: a loss or a gradient is not finite; the line names epoch, batch and frames. The last epoch's
+            checkpoint and record stay as they were.
+    """
+    fabric = devices if isinstance(devices, lightning.Fabric) else launch(devices)
+    folder = Path(output_dir)
+    # Convolutions are faster with the channels last, and their inputs take the weights' layout by themselves.
+    model.to(fabric.device, memory_format=torch.channels_last)
+    optimizer = make_optimizer(model, config)
+    header = {**records.environment(fabric.device), **(header or {}), "training": asdict(config), "epochs": epochs}
+    header |= {"seed": seed, "processes": fabric.world_size}
+    record = _open_run(folder, header, resume, model, optimizer, fabric)
+    wrapped, wrapped_optimizer = fabric.setup(model, optimizer)
+    workers = _default_workers(len(train), fabric) if workers is None else workers
+    frames = math.ceil(len(train) / fabric.world_size) * fabric.world_size
+    done = len(record.epochs)
+    with tqdm(total=epochs * frames, initial=done * frames, unit="frame", disable=fabric.global_rank > 0) as bar:
+        for epoch in range(done + 1, epochs + 1):
+            bar.set_description(f"epoch {epoch}/{epochs}")
+            started = time.perf_counter()
+            loader = _loader(train, config.batch_size, seed, epoch, workers, fabric)
+            rates = learning_rates(config, len(loader), epochs)[epoch - 1]
+            losses = _train_epoch(wrapped, wrapped_optimizer, loader, rates, config.clip_norm, epoch, fabric, bar)
+            line = {"epoch": epoch, "loss": sum(losses.values()), "losses": losses, "lr": rates[-1]}
+            line["frames_per_second"] = frames / (time.perf_counter() - started)
+            if val is not None:
+                _share_buffers(model, fabric)
+                line |= evaluate(model, val, batch_size=config.batch_size, workers=workers).as_dict()
+            line["seconds"] = time.perf_counter() - started
+            record.epochs.append(line)
+            if fabric.global_rank == 0:
+                _save(folder, record, model, optimizer, fabric)
+                bar.write(_summary(line, epochs))
+    return record
+
+
+def _train_epoch(
+    model: nn.Module,
+    optimizer: Optimizer,
+    loader: Iterable,
+    rates: list[float],
+    clip_norm: float | None,
+    epoch: int,
+    fabric: lightning.Fabric,
+    bar: tqdm,
+) -> dict[str, float]:
+    """One pass over the frames. Returns each loss, averaged over the frames."""
+    model.train()
+    sums, seen = {}, 0
+    for batch, ((images, targets), lr) in enumerate(zip(loader, rates, strict=True), start=1):
+        for group in optimizer.param_groups:
+            group["lr"] = lr
+        losses = model(images, targets)
+        loss = sum(losses.values())
+        _stop_unless_finite(loss, f"loss ({_listed(losses)})", epoch, batch, targets)
+        optimizer.zero_grad()
+        fabric.backward(loss)
+        norm = fabric.clip_gradients(model, optimizer, max_norm=clip_norm or math.inf, error_if_nonfinite=False)
+        if not _scales_loss(fabric):  # a loss scaled for 16 bits overflows now and then; its scaler then skips the step
+            _stop_unless_finite(norm, "gradient's norm", epoch, batch, targets)
+        optimizer.step()
+        seen += len(images)
+        for name, value in losses.items():
+            sums[name] = sums.get(name, 0) + value.detach().float() * len(images)
+        bar.update(len(images) * fabric.world_size)
+        bar.set_postfix(loss=f"{loss.item():.3f}")
+    totals = torch.stack([*sums.values(), torch.tensor(float(seen), device=fabric.device)])
+    totals = fabric.all_reduce(totals, reduce_op="sum")
+    return {name: (total / totals[-1]).item() for name, total in zip(sums, totals, strict=False)}
+
+
+def learning_rates(config: TrainingConfig, steps: int, epochs: int) -> list[list[float]]:
+    """The learning rate of every step, [epochs][steps]. It follows from the step alone, so resuming needs no state."""
+    rates, total = [], steps * epochs
+    for step in range(total):
+        rate = config.lr * min(1.0, (step + 1) / max(1, config.warmup_iterations))
+        if config.schedule == "one_cycle" and step >= config.warmup_iterations:
+            done = (step - config.warmup_iterations) / max(1, total - config.warmup_iterations)
+            rate = config.lr * (1 + math.cos(math.pi * done)) / 2
+        rates.append(rate)
+    return [rates[i : i + steps] for i in range(0, total, steps)]
+
+
+def make_optimizer(model: nn.Module, config: TrainingConfig) -> Optimizer:
+    """SGD or AdamW over the parameters that are trained; biases and norms (one dimension) are not decayed."""
+    trained = [p for p in model.parameters() if p.requires_grad]
+    groups = [
+        {"params": [p for p in trained if p.ndim > 1], "weight_decay": config.weight_decay},
+        {"params": [p for p in trained if p.ndim <= 1], "weight_decay": 0.0},
+    ]
+    if config.optimizer == "adamw":
+        return AdamW(groups, lr=config.lr)
+    return SGD(groups, lr=config.lr, momentum=config.momentum)
+
+
+class _Seeded(Dataset):
+    """`dataset`, whose transforms draw the same for a frame of an epoch whichever worker or process reads it."""
+
+    def __init__(self, dataset: Dataset, seed: int, epoch: int):
+        self.dataset, self.seed, self.epoch = dataset, seed, epoch
+
+    def __len__(self) -> int:
+        return len(self.dataset)
+
+    def __getitem__(self, index: int) -> tuple[Tensor, dict]:
+        with torch.random.fork_rng(devices=[]):
+            torch.default_generator.manual_seed(_number(self.seed, self.epoch, index))
+            return self.dataset[index]
+
+
+def _number(*parts: int) -> int:
+    """A seed made of several numbers, so that neighbouring ones (seed 0, epoch 1; seed 1, epoch 0) share nothing."""
+    return int(np.random.SeedSequence(parts).generate_state(1)[0])
+
+
+def _loader(
+    train: Dataset, batch_size: int, seed: int, epoch: int, workers: int, fabric: lightning.Fabric
+) -> DataLoader:
+    torch.manual_seed(_number(seed, epoch, 2**32 + fabric.global_rank))  # for dropout, and detectors that sample boxes
+    sampler = DistributedSampler(train, fabric.world_size, fabric.global_rank, shuffle=True, seed=seed)
+    sampler.set_epoch(epoch)
+    loader = DataLoader(
+        _Seeded(train, seed, epoch),
+        batch_size,
+        sampler=sampler,
+        num_workers=workers,
+        collate_fn=collate,
+        pin_memory=fabric.device.type == "cuda",
+    )
+    return fabric.setup_dataloaders(loader, use_distributed_sampler=False)
+
+
+def _stop_unless_finite(value: Tensor, what: str, epoch: int, batch: int, targets: list[dict]) -> None:
+    if not math.isfinite(value.item()):
+        frames = ", ".join(str(int(target["image_id"])) for target in targets)
+        raise FloatingPointError(
+            f"epoch {epoch}, batch {batch}: the {what} is {value.item()} on the frames with image_id {frames}; "
+            "lower lr, set clip_norm, or look at their boxes"
+        )
+
+
+def _listed(losses: dict[str, Tensor]) -> str:
+    return ", ".join(f"{name} {value.item():.4g}" for name, value in losses.items())
+
+
+def _scales_loss(fabric: lightning.Fabric) -> bool:
+    return bool(fabric.strategy.precision.state_dict())  # only the scaler of 16-bit training has a state
+
+
+def _share_buffers(model: nn.Module, fabric: lightning.Fabric) -> None:
+    """Give every process the first one's running statistics, those that are saved, so that all evaluate one model."""
+    if fabric.world_size > 1:
+        for buffer in model.buffers():
+            torch.distributed.broadcast(buffer, 0)
+
+
+def _default_workers(frames: int, fabric: lightning.Fabric) -> int:
+    if frames < 64:
+        return 0
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
+    here = int(os.environ.get("LOCAL_WORLD_SIZE", fabric.world_size))
+    return max(1, min(8 if fabric.device.type == "cuda" else 4, cores // here))
+
+
+def _summary(line: dict, epochs: int) -> str:
+    text = f"epoch {line['epoch']}/{epochs}  loss {line['loss']:.4f}"
+    for key, name in (("map", "mAP"), ("ap50", "AP50")):
+        if line.get(key) is not None:
+            text += f"  {name} {line[key]:.4f}"
+    return text + f"  lr {line['lr']:.2g}  {line['seconds']:.1f} s  {line['frames_per_second']:.1f} frames/s"
+
+
+# A run's folder. The checkpoint is written first and holds the record's lines too: a record that a kill left one epoch
+# behind is written anew from it.
+
+
+def _save(
+    folder: Path, record: records.Record, model: nn.Module, optimizer: Optimizer, fabric: lightning.Fabric
+) -> None:
+    folder.mkdir(parents=True, exist_ok=True)
+    state = {
+        "model": model.state_dict(),
+        "optimizer": optimizer.state_dict(),
+        "precision": fabric.strategy.precision.state_dict(),
+        "header": record.header,
+        "epochs": record.epochs,
+    }
+    temporary = folder / f".{CHECKPOINT}.{os.getpid()}"
+    torch.save(state, temporary)
+    os.replace(temporary, folder / CHECKPOINT)
+    record.write(folder / RECORD)
+
+
+def _open_run(
+    folder: Path, header: dict, resume: bool, model: nn.Module, optimizer: Optimizer, fabric: lightning.Fabric
+) -> records.Record:
+    """A new record, or that of the run in `folder` with its last state loaded into model and optimizer."""
+    header = json.loads(json.dumps(header))  # as it will be read back: tuples are lists, keys are text
+    if folder.exists() and not folder.is_dir():
+        raise TrainingError(f"{folder}: is a file; give a folder as --output-dir")
+    if not resume:
+        if (folder / CHECKPOINT).exists() or (folder / RECORD).exists():
+            raise TrainingError(f"{folder}: holds a run already; go on with --resume, or give another --output-dir")
+        return records.Record(header, path=folder / RECORD)
+    if not (folder / CHECKPOINT).exists():
+        if (folder / RECORD).exists():
+            raise TrainingError(f"{folder}: holds a record without {CHECKPOINT}; give another --output-dir")
+        return records.Record(header, path=folder / RECORD)
+    state = load_checkpoint(folder)
+    differences = _differences({k: v for k, v in header.items() if k not in records.ENVIRONMENT}, state["header"])
+    if differences:
+        raise TrainingError(
+            f"{folder}: was started with {'; '.join(differences)}: give the same again, or another --output-dir"
+        )
+    model.load_state_dict(state["model"])
+    optimizer.load_state_dict(state["optimizer"])
+    fabric.strategy.precision.load_state_dict(state["precision"])
+    record = records.Record(state["header"], state["epochs"], path=folder / RECORD)
+    if (folder / RECORD).exists() and len(record.epochs) == header["epochs"]:
+        record.further = records.read(folder / RECORD).further
+    if fabric.global_rank == 0:
+        record.write(folder / RECORD)
+    return record
+
+
+def load_checkpoint(folder: str | Path) -> dict:
+    """The state that a run left in its folder: "model" (a state dict), "optimizer", "precision", "header", "epochs"."""
+    path = Path(folder) / CHECKPOINT
+    try:
+        state = torch.load(path, map_location="cpu", weights_only=True)
+        assert {"model", "optimizer", "precision", "header", "epochs"} <= set(state)
+    except FileNotFoundError as error:
+        raise TrainingError(f"{path}: is not there; train without --resume first") from error
+    except (RuntimeError, EOFError, pickle.UnpicklingError, AssertionError, TypeError) as error:
+        raise TrainingError(f"{path}: is not a checkpoint of a run; delete it, or give another --output-dir") from error
+    return state
+
+
+def _differences(now: object, then: object, name: str = "") -> list[str]:
+    if isinstance(now, dict) and isinstance(then, dict):
+        return [d for key in now for d in _differences(now[key], then.get(key), f"{name}.{key}" if name else key)]
+    return [] if now == then else [f"{name} {then} (now {now})"]
+
+
+# Devices
+
+
+def choose_devices(devices: str | int = "auto") -> tuple[str, int]:
+    """What `devices` means on this machine: "cuda" or "cpu", and how many processes.
+
+    Raises TrainingError where it means nothing, or what is not there.
+    """
+    gpus = torch.cuda.device_count() if torch.cuda.is_available() and devices != "cpu" else 0
+    launched = int(os.environ.get("LOCAL_WORLD_SIZE", 0))  # by torchrun or `fabric run`, on this machine
+    if devices in ("auto", "cpu"):
+        count = launched or (1 if _in_notebook() else max(1, gpus))
+    else:
+        try:
+            count = int(devices)
+        except ValueError:
+            count = 0
+        if count < 1:
+            raise TrainingError(f'devices is {devices!r}: it is "auto", "cpu" or a number from 1')
+    if gpus and count > gpus:
+        raise TrainingError(f"devices is {devices}: {count} processes want a GPU each, this machine has {gpus}")
+    if launched and count != launched:
+        raise TrainingError(f"devices is {devices}: {launched} processes were launched; leave --devices out")
+    if count > 1 and not launched and _in_notebook():
+        raise TrainingError(f"devices is {devices}: a notebook runs on one; use torchrun -m tdt4265.train for more")
+    return ("cuda" if gpus else "cpu"), count
+
+
+def launch(devices: str | int = "auto") -> lightning.Fabric:
+    """A Fabric on these devices, its processes running; mixed precision on GPUs alone, since it slows a CPU down."""
+    accelerator, count = choose_devices(devices)
+    accelerator = os.environ.get("LT_ACCELERATOR", accelerator)  # `fabric run --accelerator`
+    precision = os.environ.get("LT_PRECISION", _precision() if accelerator in ("cuda", "gpu") else "32-true")
+    nodes = int(os.environ["WORLD_SIZE"]) // count if "LOCAL_WORLD_SIZE" in os.environ else 1
+    # A detector may hold parameters that a batch doesn't reach, such as the box head's where no frame has a box.
+    several = count * nodes > 1 and "LT_STRATEGY" not in os.environ
+    strategy = DDPStrategy(find_unused_parameters=True) if several else "auto"
+    logging.getLogger("lightning.fabric").setLevel(logging.WARNING)  # it would announce each choice of ours
+    if "LT_CLI_USED" in os.environ:
+        return lightning.Fabric(strategy=strategy, precision=precision)
+    fabric = lightning.Fabric(accelerator, strategy, count, nodes, precision)
+    fabric.launch()
+    return fabric
+
+
+def _precision() -> str:
+    # Before compute capability 8.0 (Colab's T4), bfloat16 is emulated and slow.
+    return "bf16-mixed" if torch.cuda.get_device_capability()[0] >= 8 else "16-mixed"
+
+
+def _in_notebook() -> bool:
+    try:
+        from IPython import get_ipython
+    except ImportError:
+        return False
+    return type(get_ipython()).__name__ == "ZMQInteractiveShell" or "google.colab" in str(type(get_ipython()))
