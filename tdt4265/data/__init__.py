@@ -1,0 +1,82 @@
+"""Frames in: `load` is the one door."""
+
+import os
+from pathlib import Path
+
+import torch
+from torch import Tensor
+
+from tdt4265 import paths
+from tdt4265.data import transforms
+from tdt4265.data.coco import CocoDetection, DataError, Labels, read_labels
+
+__all__ = ["CocoDetection", "DataError", "Labels", "collate", "load", "read_labels", "tdt4265_folder", "transforms"]
+
+
+def load(source: str | Path = "sim", *, masks: bool = False) -> tuple[CocoDetection, CocoDetection]:
+    """The train and val datasets of a source, checked wholly before the first frame is served.
+
+    source: "sample": the simulated frames that come with the course. "sim": the simulated dataset, generated into the
+    cache folder on first use. "tdt4265": the real dataset (`tdt4265_folder` says where). Anything else: a folder in
+    COCO format that holds train_annotations.json and its pictures. Without val_annotations.json val is the train
+    dataset itself, and a line says so.
+    masks: targets also hold each object's mask; the labels must have them.
+
+    Raises DataError, one line, for whatever is missing or wrong.
+    """
+    folder = source_folder(str(source))
+    name = str(source) if source in ("sample", "sim", "tdt4265") else folder.name
+    train = CocoDetection(folder, "train", name=name, masks=masks)
+    if not (folder / "val_annotations.json").is_file():
+        print(f"no val_annotations.json in {folder}: evaluated on train")
+        return train, train
+    val = CocoDetection(folder, "val", name=name, masks=masks)
+    if val.categories != train.categories:
+        raise DataError(f"{val.labels.path}: categories are not those of {train.labels.path.name}: make them the same")
+    return train, val
+
+
+def tdt4265_folder() -> Path:
+    """Where the real dataset is looked for and downloaded to: TDT4265_DATA, or tdt4265_2022 in the cache folder."""
+    return Path(os.environ.get("TDT4265_DATA") or paths.cache() / "tdt4265_2022").expanduser().absolute()
+
+
+def collate(batch: list[tuple[Tensor, dict]]) -> tuple[list[Tensor], list[dict]]:
+    """A batch as the models take it: a list of images, a list of targets, all plain tensors.
+
+    tv_tensors have done their work once the transforms ran; models get what torchvision's own models get.
+    """
+    return [plain(image) for image, _ in batch], [{k: plain(v) for k, v in target.items()} for _, target in batch]
+
+
+def plain(value: object) -> object:
+    return value.as_subclass(torch.Tensor) if isinstance(value, torch.Tensor) else value
+
+
+def source_folder(source: str) -> Path:
+    if source == "sample":
+        return paths.assets() / "sample"
+    if source == "sim":
+        return simulated()
+    if source == "tdt4265":
+        folder = tdt4265_folder()
+        if not (folder / "train_annotations.json").is_file():
+            raise DataError(
+                f"{folder}: the real dataset is not there: fetch it with `python -m tdt4265.data.download`, "
+                "or set TDT4265_DATA to the folder that holds its train_annotations.json"
+            )
+        return folder
+    folder = Path(source).expanduser().absolute()
+    if not folder.is_dir():
+        raise DataError(f'{folder}: no such folder: give "sample", "sim", "tdt4265" or a folder in COCO format')
+    return folder
+
+
+def simulated() -> Path:
+    folder = paths.cache() / "sim"
+    # The simulator writes its label files last: with both there, nothing is left to do.
+    if not all((folder / f"{split}_annotations.json").is_file() for split in ("train", "val")):
+        from tdt4265.lidar import generate  # heavy (ray casting), and needed once
+
+        generate(folder)
+    return folder

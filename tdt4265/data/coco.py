@@ -1,0 +1,443 @@
+"""A folder in COCO format becomes a dataset, or one line that says what is wrong with it.
+
+The layout is the TDT4265 dataset's: `train_annotations.json` (and `val_annotations.json`) beside the pictures that its
+`file_name` entries point to, as `images/train/trip007_glos_Video00000_85.png`: clip, then frame number.
+Everything is checked when the dataset is made, so that no run of an hour ends at a broken file.
+"""
+
+import copy
+import hashlib
+import json
+import math
+import re
+import reprlib
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import torch
+from PIL import Image, UnidentifiedImageError
+from pycocotools import mask as rle
+from torchvision import tv_tensors
+
+# Labels drawn by hand touch the border; this much beyond it, in pixels, is rounding and is clipped, more is a mistake.
+TOLERANCE = 1.0
+
+# The bytes that end a complete file of each format: cheaper to look for than to decode every picture.
+END_MARK = {"PNG": b"IEND\xaeB`\x82", "JPEG": b"\xff\xd9"}
+
+
+class DataError(ValueError):
+    """Input that cannot be used: one line that names the file, the entry and the mend."""
+
+
+@dataclass(frozen=True)
+class Labels:
+    """The labels of one annotation file, checked; no picture is needed.
+
+    path: the file. coco: its content as a COCO dict (`info`, `images`, `annotations`, `categories`): images in time
+    order, boxes clipped to the picture, `area` and `iscrowd` in every annotation, annotation ids from 1.
+    """
+
+    path: Path
+    coco: dict
+
+    @property
+    def categories(self) -> dict[int, str]:
+        """Names by category id, in the order of ids: {1: "car", ...}."""
+        return {category["id"]: category["name"] for category in self.coco["categories"]}
+
+    @property
+    def images(self) -> pd.DataFrame:
+        """A row a frame, in time order: image_id, clip, frame, width, height (pixels), file_name."""
+        rows = [
+            (image["id"], *clip_and_frame(image["file_name"]), image["width"], image["height"], image["file_name"])
+            for image in self.coco["images"]
+        ]
+        return pd.DataFrame(rows, columns=["image_id", "clip", "frame", "width", "height", "file_name"])
+
+    def boxes(self) -> pd.DataFrame:
+        """A row a box, frames in time order: image_id, clip, frame, category (name), x, y (upper left corner), width,
+        height (pixels), area (square pixels)."""
+        frames = {image["id"]: clip_and_frame(image["file_name"]) for image in self.coco["images"]}
+        names = self.categories
+        by_image = annotations_by_image(self.coco)
+        rows = [
+            (image_id, *frames[image_id], names[entry["category_id"]], *entry["bbox"], entry["area"])
+            for image_id in frames
+            for entry in by_image[image_id]
+        ]
+        columns = ["image_id", "clip", "frame", "category", "x", "y", "width", "height", "area"]
+        return pd.DataFrame(rows, columns=columns)
+
+
+class CocoDetection(torch.utils.data.Dataset):
+    """Frames and boxes of one split of a folder, in time order; frames without boxes are kept.
+
+    `dataset[i]` is (image, target):
+        image: tv_tensors.Image, float32 [3, H, W] in 0..1; channels intensity, ambient, range.
+        target: boxes tv_tensors.BoundingBoxes XYXY float32 [N, 4] in pixels; labels int64 [N], from 1; image_id int;
+            area float32 [N], square pixels; iscrowd int64 [N]; with masks=True masks, tv_tensors.Mask uint8 [N, H, W].
+
+    Raises DataError when the folder, a label or a picture is unusable.
+    """
+
+    def __init__(
+        self, folder: str | Path, split: str, *, name: str | None = None, masks: bool = False,
+        transforms: Callable | None = None,
+    ):  # fmt: skip
+        self.folder = Path(folder).expanduser().absolute()
+        self.split = split
+        self.name = name or self.folder.name
+        self.masks = masks
+        self.transforms = transforms
+        self.labels = read_labels(self.folder / f"{split}_annotations.json")
+        self.coco = self.labels.coco
+        self.categories = self.labels.categories
+        self.num_classes = max(self.categories) + 1  # background is class 0
+        self.image_ids = [image["id"] for image in self.coco["images"]]
+        self._annotations = annotations_by_image(self.coco)
+        check_pictures(self.folder, self.labels)
+        if masks:
+            check_masks(self.labels)
+
+    def __len__(self) -> int:
+        return len(self.image_ids)
+
+    def __getitem__(self, index: int) -> tuple[tv_tensors.Image, dict]:
+        record = self.coco["images"][index]
+        image = read_picture(self.folder / record["file_name"])
+        target = self._target(record)
+        return (image, target) if self.transforms is None else self.transforms(image, target)
+
+    def file_name(self, index: int) -> str:
+        """The picture's name as the labels give it, relative to the folder."""
+        return self.coco["images"][index]["file_name"]
+
+    def with_transforms(self, transforms: Callable | None) -> "CocoDetection":
+        """The same frames through another transform: a callable (image, target) -> (image, target), or None."""
+        other = copy.copy(self)
+        other.transforms = transforms
+        return other
+
+    @cached_property
+    def fingerprint(self) -> str:
+        """12 hex digits that change with the labels and with the name or size in bytes of any picture."""
+        sizes = [(self.folder / image["file_name"]).stat().st_size for image in self.coco["images"]]
+        content = json.dumps([self.coco, sizes], sort_keys=True)
+        return hashlib.sha256(content.encode()).hexdigest()[:12]
+
+    def _target(self, record: dict) -> dict:
+        entries = self._annotations[record["id"]]
+        size = (record["height"], record["width"])
+        boxes = torch.tensor([entry["bbox"] for entry in entries], dtype=torch.float32).reshape(-1, 4)
+        boxes[:, 2:] += boxes[:, :2]
+        target = {
+            "boxes": tv_tensors.BoundingBoxes(boxes, format="XYXY", canvas_size=size),
+            "labels": torch.tensor([entry["category_id"] for entry in entries], dtype=torch.int64),
+            "image_id": record["id"],
+            "area": torch.tensor([entry["area"] for entry in entries], dtype=torch.float32),
+            "iscrowd": torch.tensor([entry["iscrowd"] for entry in entries], dtype=torch.int64),
+        }
+        if self.masks:
+            masks = np.zeros((len(entries), *size), np.uint8)
+            for mask, entry in zip(masks, entries, strict=True):
+                mask[:] = decode_mask(entry["segmentation"], *size)
+            target["masks"] = tv_tensors.Mask(torch.from_numpy(masks))
+        return target
+
+
+def read_labels(path: str | Path) -> Labels:
+    """Read and check an annotation file, or the `train_annotations.json` of a folder. Raises DataError."""
+    path = Path(path).expanduser().absolute()
+    if path.is_dir():
+        path = path / "train_annotations.json"
+    if not path.is_file():
+        if not path.parent.is_dir():
+            raise DataError(f"{path.parent}: no such folder: give a folder that holds {path.name} and its pictures")
+        raise DataError(f"{path}: no such file: put the labels, in COCO format, there under this name")
+    content = read_json(path)
+    check_structure(path, content)
+    check_images(path, content["images"])
+    check_categories(path, content["categories"])
+    check_annotations(path, content)
+    return Labels(path, normalised(content))
+
+
+def clip_and_frame(file_name: str) -> tuple[str, int]:
+    """("trip007_glos_Video00000", 85) of "images/train/trip007_glos_Video00000_85.png".
+
+    A name that is a number alone belongs to the clip named as its folder; one without a number is frame 0 of itself.
+    """
+    path = Path(file_name)
+    match = re.fullmatch(r"(.*?)_?(\d+)", path.stem)
+    return (match[1] or path.parent.name, int(match[2])) if match else (path.stem, 0)
+
+
+def natural_key(name: str) -> list:
+    """Sorts numbers inside names by value: clip 2 before clip 10, frame 9 before frame 85."""
+    return [int(part) if part.isdecimal() else part for part in re.split(r"([0-9]+)", name)]
+
+
+def annotations_by_image(coco: dict) -> dict[int, list[dict]]:
+    """The annotations of each image id, an empty list where a frame has none."""
+    by_image = {image["id"]: [] for image in coco["images"]}
+    for entry in coco["annotations"]:
+        by_image[entry["image_id"]].append(entry)
+    return by_image
+
+
+# What is read ---------------------------------------------------------------------------------------------------------
+
+
+def read_json(path: Path) -> object:
+    try:
+        return json.loads(path.read_bytes())
+    except json.JSONDecodeError as error:
+        where = f"line {error.lineno}, column {error.colno} ({error.msg})"
+        raise DataError(f"{path}: invalid JSON at {where}: mend the file or fetch it again") from None
+    except UnicodeDecodeError:
+        raise DataError(f"{path}: not a text file: put labels in COCO format (JSON) there") from None
+
+
+def read_picture(path: Path) -> tv_tensors.Image:
+    """float32 [3, H, W] in 0..1 of an 8-bit picture of three channels."""
+    try:
+        with Image.open(path) as picture:
+            pixels = np.array(picture)
+    except (OSError, SyntaxError, ValueError) as error:  # PIL says SyntaxError of a broken PNG chunk
+        raise DataError(f"{path}: cannot be decoded ({error}): replace the picture") from None
+    return tv_tensors.Image(torch.from_numpy(pixels).permute(2, 0, 1).contiguous().float().div_(255))
+
+
+def decode_mask(segmentation: dict | list, height: int, width: int) -> np.ndarray:
+    """uint8 [H, W], 1 where the object is, from COCO's polygons or run-length code (compressed or not)."""
+    if isinstance(segmentation, list):
+        return rle.decode(rle.merge(rle.frPyObjects(segmentation, height, width)))
+    if isinstance(segmentation["counts"], list):
+        segmentation = rle.frPyObjects(segmentation, height, width)
+    return rle.decode(segmentation)
+
+
+def normalised(content: dict) -> dict:
+    """A COCO dict that pycocotools can score: what the file leaves out is filled in, frames come in time order."""
+    images = sorted(content["images"], key=lambda image: natural_key(image["file_name"]))
+    sizes = {image["id"]: (image["width"], image["height"]) for image in images}
+    # COCOeval reads annotation id 0 as "no match" and would count that object as missed.
+    shift = max(0, 1 - min((entry["id"] for entry in content["annotations"]), default=1))
+    annotations = []
+    for entry in content["annotations"]:
+        bbox = clipped(entry["bbox"], *sizes[entry["image_id"]])
+        filled = {"area": bbox[2] * bbox[3], "iscrowd": 0, **entry, "bbox": bbox, "id": entry["id"] + shift}
+        annotations.append(filled)
+    categories = sorted(content["categories"], key=lambda category: category["id"])
+    return {"info": content.get("info", {}), "images": images, "annotations": annotations, "categories": categories}
+
+
+def clipped(bbox: list[float], width: int, height: int) -> list[float]:
+    x, y, w, h = bbox
+    if x >= 0 and y >= 0 and x + w <= width and y + h <= height:
+        return bbox  # untouched, to the last digit
+    left, top = max(x, 0.0), max(y, 0.0)
+    return [left, top, min(x + w, width) - left, min(y + h, height) - top]
+
+
+# What is checked ------------------------------------------------------------------------------------------------------
+
+
+def refuse(path: Path, faults: Iterable[str], mend: str) -> None:
+    """Raise one line that names the first fault and counts the others."""
+    faults = list(faults)
+    if faults:
+        more = f" (and {len(faults) - 1} more like it)" if len(faults) > 1 else ""
+        raise DataError(f"{path}: {faults[0]}{more}: {mend}")
+
+
+def is_integer(value: object) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool)
+
+
+def is_number(value: object) -> bool:
+    return isinstance(value, (int, float)) and not isinstance(value, bool)
+
+
+def duplicates(values: Iterable) -> Iterator:
+    seen = set()
+    for value in values:
+        if value in seen:
+            yield value
+        seen.add(value)
+
+
+def check_structure(path: Path, content: object) -> None:
+    """The three lists and, in each of their entries, the keys that everything else relies on."""
+    needed = {
+        "images": ("id", "file_name", "width", "height"),
+        "annotations": ("id", "image_id", "category_id", "bbox"),
+        "categories": ("id", "name"),
+    }
+    if not isinstance(content, dict):
+        raise DataError(f"{path}: not labels in COCO format: it needs the keys {', '.join(needed)}")
+    missing = [key for key in needed if not isinstance(content.get(key), list)]
+    refuse(path, (f'no list "{key}"' for key in missing), f"labels in COCO format need {', '.join(needed)}")
+    for key, fields in needed.items():
+        faults = (
+            f'entry {position} of "{key}" has no "{field}"'
+            for position, entry in enumerate(content[key])
+            for field in fields
+            if not isinstance(entry, dict) or field not in entry
+        )
+        refuse(path, faults, f"each of them needs {', '.join(fields)}")
+        ids = (entry["id"] for entry in content[key])
+        refuse(path, (f'id {i!r} in "{key}" is not an integer' for i in ids if not is_integer(i)), "number the entries")
+
+
+def check_images(path: Path, images: list[dict]) -> None:
+    if not images:
+        raise DataError(f"{path}: no images: add at least one")
+    repeated = duplicates(image["id"] for image in images)
+    refuse(path, (f"image id {i} is there twice" for i in repeated), "ids must be unique")
+    faults = (
+        f"image id {image['id']}: file_name {image['file_name']!r} is not a name"
+        for image in images
+        if not isinstance(image["file_name"], str) or not image["file_name"]
+    )
+    refuse(path, faults, "give the picture's path, relative to the folder")
+    repeated = duplicates(image["file_name"] for image in images)
+    refuse(path, (f"picture {name} is there twice" for name in repeated), "list every picture once")
+    faults = (
+        f"image id {image['id']}: size {image['width']!r} x {image['height']!r} is no size in pixels"
+        for image in images
+        if not all(is_integer(image[side]) and image[side] > 0 for side in ("width", "height"))
+    )
+    refuse(path, faults, "give width and height as positive integers")
+
+
+def check_categories(path: Path, categories: list[dict]) -> None:
+    if not categories:
+        raise DataError(f"{path}: no categories: add at least one")
+    for key in ("id", "name"):
+        repeated = duplicates(str(category[key]) for category in categories)
+        refuse(path, (f"category {key} {value} is there twice" for value in repeated), f"every {key} must be unique")
+    low = (f"category id {category['id']} is below 1" for category in categories if category["id"] < 1)
+    refuse(path, low, "number categories from 1, 0 is the background")
+    nameless = (c for c in categories if not isinstance(c["name"], str))
+    refuse(path, (f"category id {c['id']}: name {c['name']!r} is not text" for c in nameless), "name it")
+
+
+def check_annotations(path: Path, content: dict) -> None:
+    annotations = content["annotations"]
+    repeated = duplicates(entry["id"] for entry in annotations)
+    refuse(path, (f"annotation id {i} is there twice" for i in repeated), "ids must be unique")
+    for field, listed in (("image_id", "images"), ("category_id", "categories")):
+        known = {entry["id"] for entry in content[listed]}
+        faults = (
+            f"annotation id {entry['id']}: unknown {field} {reprlib.repr(entry[field])}"
+            for entry in annotations
+            if not is_integer(entry[field]) or entry[field] not in known
+        )
+        refuse(path, faults, f'add it to "{listed}" or remove the annotation')
+    check_boxes(path, annotations, {image["id"]: (image["width"], image["height"]) for image in content["images"]})
+    faults = (
+        f"annotation id {entry['id']}: area {entry['area']!r} is not a number of pixels"
+        for entry in annotations
+        if "area" in entry and not (is_number(entry["area"]) and math.isfinite(entry["area"]) and entry["area"] >= 0)
+    )
+    refuse(path, faults, "give square pixels, or leave area out")
+    faults = (
+        f"annotation id {entry['id']}: iscrowd {entry['iscrowd']!r} is neither 0 nor 1"
+        for entry in annotations
+        if entry.get("iscrowd", 0) not in (0, 1)
+    )
+    refuse(path, faults, "give 0 or 1, or leave iscrowd out")
+
+
+def check_boxes(path: Path, annotations: list[dict], sizes: dict[int, tuple[int, int]]) -> None:
+    def faults(wrong: Callable[[dict], bool], what: str) -> Iterator[str]:
+        for entry in annotations:
+            if wrong(entry):
+                width, height = sizes[entry["image_id"]]
+                said = what.format(width=width, height=height)
+                yield f"annotation id {entry['id']}: bbox {reprlib.repr(entry['bbox'])} {said}"
+
+    def malformed(entry: dict) -> bool:
+        bbox = entry["bbox"]
+        return not (isinstance(bbox, list) and len(bbox) == 4 and all(is_number(value) for value in bbox))
+
+    def infinite(entry: dict) -> bool:
+        return not all(math.isfinite(value) for value in entry["bbox"])
+
+    def empty(entry: dict) -> bool:
+        return entry["bbox"][2] <= 0 or entry["bbox"][3] <= 0
+
+    def outside(entry: dict) -> bool:
+        x, y, w, h = entry["bbox"]
+        width, height = sizes[entry["image_id"]]
+        beyond = max(-x, -y, x + w - width, y + h - height) > TOLERANCE
+        return beyond or min(x + w, y + h) <= 0 or x >= width or y >= height
+
+    refuse(path, faults(malformed, "is malformed"), "give four numbers, x, y, width, height")
+    refuse(path, faults(infinite, "is not finite"), "give it finite numbers or remove it")
+    refuse(path, faults(empty, "is empty"), "give it a positive width and height or remove it")
+    refuse(path, faults(outside, "is outside the picture of {width} x {height}"), "clip it to the picture or remove it")
+
+
+def check_masks(labels: Labels) -> None:
+    """Every annotation has a mask that fits its picture."""
+    sizes = {image["id"]: [image["height"], image["width"]] for image in labels.coco["images"]}
+    unusable = (e for e in labels.coco["annotations"] if not is_mask(e.get("segmentation"), sizes[e["image_id"]]))
+    mend = 'give it a "segmentation" of the picture\'s size (polygons or run-length code), or load without masks'
+    refuse(labels.path, (f"annotation id {entry['id']} has no usable mask" for entry in unusable), mend)
+
+
+def is_mask(segmentation: object, size: list[int]) -> bool:
+    if isinstance(segmentation, dict):
+        return segmentation.get("size") == size and isinstance(segmentation.get("counts"), (str, list))
+    return isinstance(segmentation, list) and bool(segmentation) and all(map(is_polygon, segmentation))
+
+
+def is_polygon(polygon: object) -> bool:
+    return isinstance(polygon, list) and len(polygon) >= 6 and len(polygon) % 2 == 0 and all(map(is_number, polygon))
+
+
+def check_pictures(folder: Path, labels: Labels) -> None:
+    """Every picture is there, complete, RGB and of the size its label says: files are read at both ends only."""
+    images = labels.coco["images"]
+    missing = (image for image in images if not (folder / image["file_name"]).is_file())
+    faults = (f"picture {image['file_name']} of image id {image['id']} is missing" for image in missing)
+    refuse(labels.path, faults, f"put it into {folder}, or remove its image and annotations from the labels")
+    faults = [picture_fault(folder / image["file_name"], image["width"], image["height"]) for image in images]
+    faults = [fault for fault in faults if fault]
+    if faults:
+        raise DataError(faults[0] + (f" ({len(faults) - 1} more pictures are unusable)" if len(faults) > 1 else ""))
+
+
+def picture_fault(path: Path, width: int, height: int) -> str | None:
+    """One line that says what is wrong with the picture and how to mend it, or None."""
+    try:
+        with Image.open(path) as picture:
+            if picture.size != (width, height):
+                size = f"{picture.width} x {picture.height}"
+                return f"{path}: the picture is {size}, its label says {width} x {height}: mend one of the two"
+            if picture.mode != "RGB":
+                return f"{path}: the picture's mode is {picture.mode}: save it with 3 channels of 8 bits (RGB)"
+            mark = END_MARK.get(picture.format)
+            if mark is None:
+                picture.load()  # a format whose end cannot be told: decode it all
+            elif mark not in tail(path):
+                return f"{path}: the picture is truncated: replace it"
+    except UnidentifiedImageError:
+        return f"{path}: not a picture: replace it"
+    except (OSError, SyntaxError) as error:
+        return f"{path}: cannot be read ({error}): replace it"
+    return None
+
+
+def tail(path: Path, count: int = 64) -> bytes:
+    """The last bytes: some writers pad a file after its end mark."""
+    with path.open("rb") as file:
+        file.seek(max(0, path.stat().st_size - count))
+        return file.read()
