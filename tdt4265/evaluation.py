@@ -83,9 +83,12 @@ class Metrics:
 
 
 def collate(batch: list[tuple[Tensor, dict]]) -> tuple[list[Tensor], list[dict]]:
-    """Keep a batch a list: frames may differ in size, and targets differ in their number of boxes."""
-    images, targets = zip(*batch, strict=True)
-    return list(images), list(targets)
+    """A batch is a list: frames may differ in size, targets in their number of boxes. tv_tensors become tensors."""
+    return [_plain(image) for image, _ in batch], [{k: _plain(v) for k, v in target.items()} for _, target in batch]
+
+
+def _plain(value: object) -> object:
+    return value.as_subclass(Tensor) if isinstance(value, Tensor) else value
 
 
 @torch.no_grad()  # not inference_mode: anchors cached under it could not be used in training afterwards

@@ -380,7 +380,9 @@ def launch(devices: str | int = "auto") -> lightning.Fabric:
     logging.getLogger("lightning.fabric").setLevel(logging.WARNING)  # it would announce each choice of ours
     if "LT_CLI_USED" in os.environ:
         return lightning.Fabric(strategy=strategy, precision=precision)
-    fabric = lightning.Fabric(accelerator, strategy, count, nodes, precision)
+    fabric = lightning.Fabric(
+        accelerator=accelerator, strategy=strategy, devices=count, num_nodes=nodes, precision=precision
+    )
     fabric.launch()
     return fabric
 
