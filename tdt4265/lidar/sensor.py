@@ -1,7 +1,8 @@
-"""The sensor: what a world looks like to a rotating 128-beam LiDAR, as a panorama of intensity, ambient light and range.
+"""The sensor: a world as a rotating 128-beam LiDAR sees it, a panorama of intensity, ambient light and range.
 
-A frame is taken at one instant (a real turn takes 0.1 s). Row 0 looks 22.5 degrees up, row 127 as far down; column 512 looks ahead
-and columns run clockwise, so that the picture reads as a person would see it and columns 0 and 1023 are neighbours.
+A frame is taken at one instant (a real turn takes 0.1 s). Row 0 looks 22.5 degrees up, row 127 as far down.
+Column 512 looks ahead and columns run clockwise: the picture reads as a person would see it, and columns 0 and 1023
+are neighbours.
 """
 
 from __future__ import annotations
@@ -26,13 +27,15 @@ NOISE = {
     "row": 0.012,  # relative differences between the beams' gains
     "dropout": 0.002,  # share of rays lost for no reason
     "sensitivity": 1.0,  # photons a white surface at 1 m returns, relative to this sensor's
-    "falloff": 70.0,  # metres at which the reported intensity has sunk to a half
+    "falloff": 65.0,  # metres at which the reported intensity has sunk to a half
     "pitch": 0.0,  # degrees, nose down is positive
     "roll": 0.0,  # degrees
-    "low": 5.0,  # percentile shown as black
-    "high": 90.0,  # percentile shown as 0.9
+    "low": 5.0,  # percentile of intensity and of ambient light that is shown as black
+    "high": 90.0,  # percentile that is shown as BRIGHT_END
+    "near": 9.0,  # the same of the ranges
+    "far": 93.5,
 }
-BRIGHT_END = 0.9  # where the high percentile is shown
+BRIGHT_END = 0.9  # of white
 DETECTION = 1.3e-5  # a return is found where reflectivity / range^2 exceeds this (10 % at 88 m)
 FADING = 0.5  # standard deviation of the logarithm of a return's strength
 ROUGHNESS = 0.35  # exponent of the cosine: rough surfaces send light back even at grazing angles
@@ -43,8 +46,9 @@ TRANSLUCENT = ("leaf", "leaves", "foliage", "grass", "bush", "hedge", "needle")
 class Frame:
     """One turn of the sensor.
 
-    image: uint8 [128, 1024, 3], intensity, ambient, range. users: int32 [128, 1024], index into `World.users` of what each ray meets, -1
-    for none. range: float32 [128, 1024], metres to the first surface, inf where there is none (noise-free).
+    image: uint8 [128, 1024, 3]: intensity, ambient, range.
+    users: int32 [128, 1024]: index into `World.users` of what each ray meets, -1 for none.
+    range: float32 [128, 1024]: metres to the first surface without noise, inf where there is none.
     """
 
     image: np.ndarray
@@ -65,6 +69,8 @@ def random_noise(rng: np.random.Generator) -> dict:
         "roll": rng.normal(0, 0.4),
         "low": NOISE["low"] + rng.uniform(-1, 1),
         "high": NOISE["high"] + rng.uniform(-2, 2),
+        "near": NOISE["near"] + rng.uniform(-2, 2),
+        "far": NOISE["far"] + rng.uniform(-1.5, 1.5),
     }
 
 
@@ -124,8 +130,9 @@ class Sensor:
             for name in ("reflectivity", "retroreflection", "dropout", "grain", "grain_size")
         }
         self.translucent = np.array([any(word in m.name for word in TRANSLUCENT) for m in world.materials])
-        if len(world.static.materials) and world.static.materials.max() >= len(world.materials):
-            raise ValueError(f"material {world.static.materials.max()} is not one of the world's {len(world.materials)}")
+        if self.street.materials.max(initial=-1) >= len(world.materials):
+            last = self.street.materials.max()
+            raise ValueError(f"the street has material {last}, the world only {len(world.materials)} of them")
 
     def pose(self, t: float) -> np.ndarray:
         """x, y, z, heading at time t, between the points of `World.sensor_path`."""
@@ -162,8 +169,8 @@ class Sensor:
         signal, found = self._laser(reflectivity, np.abs(facing), reach, material, rng)
         intensity = rng.normal(0, noise["intensity"], len(rays))
         intensity[hit] += signal
-        shown = np.zeros(len(rays))
-        shown[hit] = np.where(found, np.maximum(reach + rng.normal(0, 0.02, len(reach)), 0.1), 0)
+        shown = np.zeros((ROWS, COLUMNS))
+        shown[hit.reshape(shown.shape)] = np.where(found, np.maximum(reach + rng.normal(0, 0.02, len(reach)), 0.1), 0)
 
         ambient = self._sky(rays, ~hit)
         ambient[hit] = self._daylight(reflectivity, normal, point, material, moving)
@@ -174,7 +181,7 @@ class Sensor:
         picture = [
             expose(intensity.reshape(ROWS, COLUMNS) * self.gains[0], low, high),
             expose(ambient.reshape(ROWS, COLUMNS) * self.gains[1], low, high),
-            expose(shown.reshape(ROWS, COLUMNS), low, high, measured=shown.reshape(ROWS, COLUMNS) > 0),
+            expose(shown, noise["near"], noise["far"], measured=shown > 0),
         ]
         return Frame(
             np.stack(picture, axis=2), users.reshape(ROWS, COLUMNS), distance.reshape(ROWS, COLUMNS)
@@ -194,7 +201,7 @@ class Sensor:
         starts = np.cumsum([0] + [len(m.vertices) for _, m in meshes[:-1]])
         together = Mesh(
             np.concatenate([m.vertices for _, m in meshes]),
-            np.concatenate([m.faces + start for (_, m), start in zip(meshes, starts)]),
+            np.concatenate([m.faces + start for (_, m), start in zip(meshes, starts, strict=True)]),
             np.concatenate([m.materials for _, m in meshes]),
         )
         return Tracer(together), owner, centres

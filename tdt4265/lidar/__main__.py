@@ -1,0 +1,42 @@
+"""Write a simulated dataset of LiDAR panoramas, or print its figures beside the real dataset's (--check)."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+
+from . import check, folder
+
+
+def main(arguments: list[str] | None = None) -> int:
+    parser = argparse.ArgumentParser(prog="python -m tdt4265.lidar", description=__doc__)
+    parser.add_argument("out", metavar="OUT", help="folder to write, or to check")
+    parser.add_argument("--train-clips", type=int, default=16, help="default: %(default)s")
+    parser.add_argument("--val-clips", type=int, default=3, help="default: %(default)s")
+    parser.add_argument("--frames", type=int, default=100, help="frames in a clip, 10 a second; default: %(default)s")
+    parser.add_argument("--seed", type=int, default=0, help="default: %(default)s")
+    parser.add_argument("--workers", type=int, help="processes; default: one for each core")
+    other = parser.add_mutually_exclusive_group()
+    other.add_argument("--check", action="store_true", help="print OUT's figures beside the wanted; 1 if any is off")
+    other.add_argument("--sample", action="store_true", help="write the repository's small sample instead")
+    args = parser.parse_args(arguments)
+    try:
+        if args.check:
+            rows = check.measure(args.out)
+            print(check.table(rows))
+            return 0 if all(row.ok for row in rows) else 1
+        if args.sample:
+            folder.sample(args.out, args.workers)
+        else:
+            folder.generate(args.out, args.train_clips, args.val_clips, args.frames, args.seed, args.workers)
+    except (ValueError, RuntimeError, OSError) as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 2
+    except KeyboardInterrupt:
+        print(f"interrupted: the same command goes on with {args.out}", file=sys.stderr)
+        return 130
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
