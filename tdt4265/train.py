@@ -264,7 +264,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _outcome(record: records.Record) -> str:
-    scores = [(f"{name} epoch, {line['epoch']}", line) for name, line in (("last", record.final), ("best", record.best))]
+    lines = {"last": record.final, "best": record.best}
+    scores = [(f"{which} epoch, {line['epoch']}", line) for which, line in lines.items()]
     scores += [(line["dataset"], line) for line in record.named("test")]
     return ", ".join(f"mAP {line['map'] or 0:.4f} ({name})" for name, line in scores)
 
