@@ -12,7 +12,7 @@ def two_cells(tmp_path):
     cells = [
         nbformat.v4.new_code_cell("epochs = 0", metadata={"tags": ["parameters"]}),
         nbformat.v4.new_code_cell(
-            "from tdt4265.notebook import check_parameters\ncheck_parameters(['epochs'])\nprint(epochs)"
+            "from tdt4265.notebook import check_parameters\ncheck_parameters(('epochs',))\nprint(epochs)"
         ),
     ]
     path = tmp_path / "two.ipynb"
@@ -27,9 +27,16 @@ def test_a_parameter_of_the_notebook_is_taken(two_cells, tmp_path):
 
 
 def test_a_misspelt_parameter_is_refused(two_cells, tmp_path):
-    with pytest.raises(papermill.PapermillExecutionError, match="this notebook has no parameter 'epoch': it has epochs"):
+    with pytest.raises(papermill.PapermillExecutionError, match="has no parameter 'epoch': it has epochs"):
         papermill.execute_notebook(two_cells, tmp_path / "out.ipynb", parameters={"epoch": 3}, progress_bar=False)
 
 
 def test_outside_a_notebook_nothing_is_checked():
-    notebook.check_parameters([])
+    notebook.check_parameters(())
+
+
+def test_an_answer_is_right_wrong_or_missing(capsys):
+    notebook.check(None, 4, "two and two")
+    notebook.check(4.0, 4, "two and two")
+    notebook.check(5, 4, "Two and two.")
+    assert capsys.readouterr().out == "not answered yet\nright\n5 is not it. Two and two.\n"
