@@ -32,7 +32,7 @@ CATEGORIES = ("car", "truck", "bus", "motorcycle", "bicycle", "scooter", "person
 VERSION = 1  # to be raised when the same seed gives other pictures or labels
 SETTINGS = ".simulation.json"
 PARTS = ".parts"
-CHUNK = 25  # frames a worker renders before it may turn to another clip
+CHUNK = 10  # frames a worker renders before it reports, and may turn to another clip
 
 # Smaller than this, nobody would have drawn a box: about the first percentile of the real boxes.
 MIN_PIXELS, MIN_WIDTH, MIN_HEIGHT = 12, 2, 6

@@ -22,8 +22,8 @@ MAX_RANGE = 300.0  # metres; what lies farther is sky
 
 # One clip's sensor and exposure, where World.noise doesn't say otherwise.
 NOISE = {
-    "intensity": 0.034,  # standard deviation, in reflectivity
-    "ambient": 0.075,  # standard deviation in the dark, as a share of the picture's bright end
+    "intensity": 0.055,  # standard deviation, as a share of the picture's bright end
+    "ambient": 0.07,  # the same in the dark; brighter pixels have less
     "row": 0.012,  # relative differences between the beams' gains
     "dropout": 0.002,  # share of rays lost for no reason
     "sensitivity": 1.0,  # photons a white surface at 1 m returns, relative to this sensor's
@@ -38,7 +38,8 @@ NOISE = {
 BRIGHT_END = 0.9  # of white
 DETECTION = 1.3e-5  # a return is found where reflectivity / range^2 exceeds this (10 % at 88 m)
 FADING = 0.5  # standard deviation of the logarithm of a return's strength
-ROUGHNESS = 0.35  # exponent of the cosine: rough surfaces send light back even at grazing angles
+RESPONSE = 0.7  # exponent by which the photon counts are compressed
+ROUGHNESS = 0.15  # exponent of the cosine: rough surfaces send light back even at grazing angles
 TRANSLUCENT = ("leaf", "leaves", "foliage", "grass", "bush", "hedge", "needle")
 
 
@@ -167,13 +168,16 @@ class Sensor:
         reflectivity = self._reflectivity(material, point, users[hit], centres)
 
         signal, found = self._laser(reflectivity, np.abs(facing), reach, material, rng)
-        intensity = rng.normal(0, noise["intensity"], len(rays))
-        intensity[hit] += signal
+        intensity = np.zeros(len(rays))
+        intensity[hit] = signal**RESPONSE
+        bright = np.percentile(intensity, noise["high"])
+        intensity += rng.normal(0, noise["intensity"] * bright, len(rays))
         shown = np.zeros((ROWS, COLUMNS))
         shown[hit.reshape(shown.shape)] = np.where(found, np.maximum(reach + rng.normal(0, 0.02, len(reach)), 0.1), 0)
 
         ambient = self._sky(rays, ~hit)
         ambient[hit] = self._daylight(reflectivity, normal, point, material, moving)
+        ambient **= RESPONSE
         bright = np.percentile(ambient, noise["high"])
         ambient += rng.normal(0, 1, len(rays)) * noise["ambient"] * bright * (1 - 0.7 * np.clip(ambient / bright, 0, 1))
 
@@ -211,10 +215,11 @@ class Sensor:
         local = point.copy()
         local[user >= 0] -= centres[user[user >= 0]]
         local /= self.materials["grain_size"][material][:, None]
-        grain = map_coordinates(self.grain, local.T, order=1, mode="grid-wrap")
-        coarse = map_coordinates(self.grain, local.T / 7.3, order=1, mode="grid-wrap")
+        grain = np.zeros(len(point), np.float32)
+        for frequency, weight in ((0.37, 0.5), (1.0, 1.0), (2.6, 1.0)):
+            grain += weight * map_coordinates(self.grain, local.T * frequency, order=1, mode="grid-wrap")
         # Linear interpolation between lattice points keeps about 0.55 of the lattice's standard deviation.
-        grain = (grain + coarse) / (0.55 * np.sqrt(2))
+        grain /= 0.55 * 1.5
         return self.materials["reflectivity"][material] * np.clip(
             1 + self.materials["grain"][material] * grain, 0.1, 3
         )
@@ -245,7 +250,7 @@ class Sensor:
         if moving is not None:
             dark |= moving.blocked(start, rays)
         sunshine = np.zeros(len(point))
-        sunshine[lit] = towards[lit] * np.where(dark, np.where(leaf[lit], 0.25, 0.0), 1.0)
+        sunshine[lit] = towards[lit] * np.where(dark, np.where(leaf[lit], 0.5, 0.0), 1.0)
         open_sky = np.where(leaf, 0.8, 0.5 + 0.5 * normal[:, 2])
         return reflectivity * (world.sunlight * sunshine + world.skylight * open_sky)
 
