@@ -412,7 +412,7 @@ def check_pictures(folder: Path, labels: Labels) -> None:
     faults = [picture_fault(folder / image["file_name"], image["width"], image["height"]) for image in images]
     faults = [fault for fault in faults if fault]
     if faults:
-        raise DataError(faults[0] + (f" ({len(faults) - 1} more pictures are unusable)" if len(faults) > 1 else ""))
+        raise DataError(faults[0] + (f" (unusable pictures: {len(faults)})" if len(faults) > 1 else ""))
 
 
 def picture_fault(path: Path, width: int, height: int) -> str | None:

@@ -1,0 +1,515 @@
+"""A folder in COCO format -> datasets, and the one line for each thing that can be wrong with it."""
+
+import contextlib
+import io
+import json
+import os
+import pickle
+import sys
+import types
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+from pycocotools import mask as rle
+from pycocotools.coco import COCO
+from pycocotools.cocoeval import COCOeval
+from torch.utils.data import DataLoader
+from torchvision import tv_tensors
+
+from tdt4265.data import DataError, collate, load, read_labels
+from tdt4265.data.coco import clip_and_frame, natural_key
+
+HEIGHT, WIDTH = 16, 64
+NAMES = ["a_Video00002_10.png", "a_Video00010_0.png", "a_Video00002_9.png"]  # not in time order, as in the real labels
+
+
+def write_picture(path: Path, seed: int = 0) -> np.ndarray:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    pixels = np.random.default_rng(seed).integers(0, 256, (HEIGHT, WIDTH, 3), dtype=np.uint8)
+    Image.fromarray(pixels).save(path)
+    return pixels
+
+
+def contents(split: str = "train") -> dict:
+    """Labels of three frames: two boxes, one box, none."""
+    return {
+        "images": [
+            {"id": 5 + i, "width": WIDTH, "height": HEIGHT, "file_name": f"images/{split}/{name}"}
+            for i, name in enumerate(NAMES)
+        ],
+        "annotations": [
+            {"id": 1, "image_id": 5, "category_id": 1, "bbox": [3.5, 2, 10, 4.25], "area": 31.0, "iscrowd": 0},
+            {"id": 2, "image_id": 5, "category_id": 7, "bbox": [60, 8, 4, 8], "area": 32, "iscrowd": 0},
+            {"id": 3, "image_id": 6, "category_id": 1, "bbox": [0, 0, 64, 16]},
+        ],
+        "categories": [{"id": 7, "name": "person"}, {"id": 1, "name": "car"}],
+    }
+
+
+def write_folder(folder: Path, split: str = "train", content: object = None) -> Path:
+    content = contents(split) if content is None else content
+    for seed, name in enumerate(NAMES):
+        write_picture(folder / "images" / split / name, seed)
+    (folder / f"{split}_annotations.json").write_text(json.dumps(content))
+    return folder
+
+
+@pytest.fixture
+def folder(tmp_path) -> Path:
+    return write_folder(tmp_path / "frames")
+
+
+def line(folder: Path, **options) -> str:
+    with pytest.raises(DataError) as error:
+        load(folder, **options)
+    assert "\n" not in str(error.value)
+    return str(error.value)
+
+
+# What is served -------------------------------------------------------------------------------------------------------
+
+
+def test_frames_come_in_time_order_with_their_boxes(folder):
+    train, _ = load(folder)
+    assert [train.file_name(i) for i in range(3)] == [f"images/train/{NAMES[i]}" for i in (2, 0, 1)]
+    assert train.image_ids == [7, 5, 6]
+    image, target = train[1]
+    assert type(image) is tv_tensors.Image and image.dtype == torch.float32
+    pixels = np.array(Image.open(folder / train.file_name(1)))
+    torch.testing.assert_close(image.as_subclass(torch.Tensor), torch.from_numpy(pixels).permute(2, 0, 1) / 255)
+    assert type(target["boxes"]) is tv_tensors.BoundingBoxes
+    assert target["boxes"].format is tv_tensors.BoundingBoxFormat.XYXY
+    assert target["boxes"].canvas_size == (HEIGHT, WIDTH)
+    assert target["boxes"].tolist() == [[3.5, 2, 13.5, 6.25], [60, 8, 64, 16]]
+    assert target["labels"].tolist() == [1, 7]
+    assert target["image_id"] == 5
+    assert target["area"].tolist() == [31, 32]  # as the labels say, not the box's
+    assert target["iscrowd"].tolist() == [0, 0]
+    assert "masks" not in target
+    assert train[2][1]["area"].tolist() == [WIDTH * HEIGHT]  # the labels say nothing: the box's
+
+
+def test_a_frame_without_boxes_is_kept(folder):
+    _, target = load(folder)[0][0]
+    assert (target["boxes"].shape, target["boxes"].dtype) == ((0, 4), torch.float32)
+    assert {key: target[key].dtype for key in ("labels", "area", "iscrowd")} == {
+        "labels": torch.int64, "area": torch.float32, "iscrowd": torch.int64,
+    }  # fmt: skip
+    assert all(target[key].shape == (0,) for key in ("labels", "area", "iscrowd"))
+
+
+def test_categories_count_the_background(folder):
+    train, _ = load(folder)
+    assert train.categories == {1: "car", 7: "person"}
+    assert list(train.categories) == [1, 7]
+    assert train.num_classes == 8
+
+
+def test_without_val_train_is_evaluated_and_a_line_says_so(folder, capsys):
+    train, val = load(folder)
+    assert val is train
+    assert capsys.readouterr().out == f"no val_annotations.json in {folder}: evaluated on train\n"
+
+
+def test_with_val_nothing_is_said(folder, capsys):
+    write_folder(folder, "val")
+    train, val = load(folder)
+    assert (train.split, val.split) == ("train", "val")
+    assert val.file_name(0) == f"images/val/{NAMES[2]}"
+    assert capsys.readouterr().out == ""
+
+
+def test_relative_and_home_folders(folder, monkeypatch):
+    monkeypatch.chdir(folder.parent)
+    monkeypatch.setenv("HOME", str(folder.parent))
+    monkeypatch.setenv("USERPROFILE", str(folder.parent))
+    for source in ("frames", Path("frames"), "./frames/", "~/frames"):
+        assert load(source)[0].folder == folder
+    train, _ = load("frames")
+    os.chdir(folder)
+    assert len(train[0]) == 2  # the dataset doesn't follow the working folder
+
+
+def test_with_transforms_is_a_copy(folder):
+    train, _ = load(folder)
+    dark = train.with_transforms(lambda image, target: (image * 0, target))
+    assert dark[0][0].max() == 0 and train[0][0].max() > 0
+    assert dark.with_transforms(None)[0][0].max() > 0
+    assert dark.fingerprint == train.fingerprint
+
+
+def test_fingerprint_changes_with_labels_names_and_pictures(folder):
+    def fingerprint() -> str:
+        return load(folder)[0].fingerprint
+
+    first = fingerprint()
+    assert first == fingerprint() and int(first, 16) >= 0
+    content = contents()
+    content["annotations"][0]["bbox"][0] += 0.5
+    (folder / "train_annotations.json").write_text(json.dumps(content))
+    assert (moved := fingerprint()) != first
+    with (folder / "images/train" / NAMES[0]).open("ab") as file:
+        file.write(b"\0")
+    assert fingerprint() not in (first, moved)
+
+
+def test_collate_gives_plain_tensors_and_workers_can_load(folder):
+    train, _ = load(folder)
+    pickle.loads(pickle.dumps(train))
+    images, targets = next(iter(DataLoader(train, batch_size=3, collate_fn=collate, num_workers=1)))
+    assert [type(image) for image in images] == [torch.Tensor] * 3
+    assert all(type(target["boxes"]) is torch.Tensor for target in targets)
+    assert [target["image_id"] for target in targets] == [7, 5, 6]
+    assert [len(target["boxes"]) for target in targets] == [0, 2, 1]
+
+
+def test_coco_dict_is_scored_by_pycocotools(folder):
+    content = contents()
+    for entry in content["annotations"]:
+        entry["id"] -= 1  # from 0, which COCOeval alone would read as "no match"
+    (folder / "train_annotations.json").write_text(json.dumps(content))
+    train, _ = load(folder)
+    results = [
+        {"image_id": a["image_id"], "category_id": a["category_id"], "bbox": a["bbox"], "score": 0.9}
+        for a in train.coco["annotations"]
+    ]
+    with contextlib.redirect_stdout(io.StringIO()):
+        truth = COCO()
+        truth.dataset = train.coco
+        truth.createIndex()
+        scored = COCOeval(truth, truth.loadRes(results), "bbox")
+        scored.evaluate()
+        scored.accumulate()
+        scored.summarize()
+    assert scored.stats[0] == pytest.approx(1)
+
+
+def test_boxes_a_little_outside_are_clipped_in_targets_and_in_the_coco_dict(folder):
+    content = contents()
+    content["annotations"][0]["bbox"] = [-0.5, 2, 10, 14.75]
+    (folder / "train_annotations.json").write_text(json.dumps(content))
+    train, _ = load(folder)
+    assert train[1][1]["boxes"][0].tolist() == [0, 2, 9.5, 16]
+    assert train.coco["annotations"][0]["bbox"] == [0, 2, 9.5, 14]
+
+
+@pytest.mark.parametrize("encode", ["polygon", "counts", "compressed"])
+def test_masks(folder, encode):
+    drawn = np.zeros((HEIGHT, WIDTH), np.uint8)
+    drawn[2:6, 4:14] = 1
+    compressed = rle.encode(np.asfortranarray(drawn))
+    runs = np.flatnonzero(np.diff(np.concatenate(([0], drawn.flatten(order="F"), [0])))).tolist()
+    segmentation = {
+        "polygon": [[4, 2, 14, 2, 14, 6, 4, 6]],
+        "counts": {"size": [HEIGHT, WIDTH], "counts": np.diff([0, *runs, HEIGHT * WIDTH]).tolist()},
+        "compressed": {"size": [HEIGHT, WIDTH], "counts": compressed["counts"].decode()},
+    }[encode]
+    content = contents()
+    for entry in content["annotations"]:
+        entry["segmentation"] = segmentation
+    (folder / "train_annotations.json").write_text(json.dumps(content))
+    train, _ = load(folder, masks=True)
+    masks = train[1][1]["masks"]
+    assert type(masks) is tv_tensors.Mask and masks.dtype == torch.uint8
+    np.testing.assert_array_equal(masks.numpy(), np.stack([drawn, drawn]))
+    assert train[0][1]["masks"].shape == (0, HEIGHT, WIDTH)
+
+
+# Labels alone ---------------------------------------------------------------------------------------------------------
+
+
+def test_labels_need_no_pictures(tmp_path):
+    path = tmp_path / "train_annotations.json"
+    path.write_text(json.dumps(contents()))
+    for labels in (read_labels(path), read_labels(str(tmp_path))):
+        assert labels.categories == {1: "car", 7: "person"}
+        frames = labels.images
+        assert frames["clip"].tolist() == ["a_Video00002", "a_Video00002", "a_Video00010"]
+        assert frames["frame"].tolist() == [9, 10, 0]
+        boxes = labels.boxes()
+        assert list(boxes) == ["image_id", "clip", "frame", "category", "x", "y", "width", "height", "area"]
+        assert boxes.iloc[0].tolist() == [5, "a_Video00002", 10, "car", 3.5, 2, 10, 4.25, 31]
+        assert boxes["category"].tolist() == ["car", "person", "car"]
+
+
+@pytest.mark.parametrize(
+    ("name", "wanted"),
+    [
+        ("images/train/trip007_glos_Video00000_85.png", ("trip007_glos_Video00000", 85)),
+        ("images/train/000123.png", ("train", 123)),
+        ("images/left12.png", ("left", 12)),
+        ("street.png", ("street", 0)),
+    ],
+)
+def test_clip_and_frame(name, wanted):
+    assert clip_and_frame(name) == wanted
+
+
+def test_other_names_sort_naturally():
+    names = ["b.png", "a10.png", "a9.png", "10.png", "9.png"]
+    assert sorted(names, key=natural_key) == ["9.png", "10.png", "a9.png", "a10.png", "b.png"]
+
+
+# Sources --------------------------------------------------------------------------------------------------------------
+
+
+def test_sim_is_generated_on_first_use(tmp_path, monkeypatch):
+    calls = []
+
+    def generate(out):
+        calls.append(out)
+        write_folder(out, "train")
+        write_folder(out, "val")
+
+    monkeypatch.setenv("TDT4265_CACHE", str(tmp_path))
+    monkeypatch.setitem(sys.modules, "tdt4265.lidar", types.SimpleNamespace(generate=generate))
+    for _ in range(2):
+        train, val = load()
+        assert (train.name, len(train), val.split) == ("sim", 3, "val")
+    assert calls == [tmp_path / "sim"]
+    (tmp_path / "sim" / "val_annotations.json").unlink()  # as an interrupted generation leaves it
+    load("sim")
+    assert len(calls) == 2
+
+
+def test_the_real_dataset_is_found_by_its_variable(folder, monkeypatch):
+    monkeypatch.setenv("TDT4265_DATA", str(folder))
+    train, _ = load("tdt4265")
+    assert (train.name, train.folder) == ("tdt4265", folder)
+
+
+def test_the_real_dataset_missing_gets_a_line_that_tells_how_to_get_it(tmp_path, monkeypatch):
+    monkeypatch.setenv("TDT4265_DATA", str(tmp_path / "nothing"))
+    said = line("tdt4265")
+    assert said.startswith(f"{tmp_path / 'nothing'}: the real dataset is not there")
+    assert "python -m tdt4265.data.download" in said and "TDT4265_DATA" in said
+
+
+def test_real_frames(real_folder):
+    labels = read_labels(real_folder)
+    train, _ = load(real_folder)
+    frames = labels.images["frame"].tolist()
+    assert frames == sorted(frames) and train.num_classes == 9
+    assert sum(len(train[i][1]["boxes"]) for i in range(len(train))) == len(labels.boxes())
+    assert all(train[i][0].shape == (3, 128, 1024) for i in range(len(train)))
+    if len(train) == 14:  # the excerpt
+        assert len(labels.boxes()) == 135
+        counts = labels.boxes()["category"].value_counts().to_dict()
+        assert counts == {"person": 54, "car": 39, "scooter": 28, "bicycle": 14}
+
+
+def test_all_real_labels_pass_unclipped(real_folder):
+    files = sorted(real_folder.glob("*_annotations*.json"))
+    for file in files:
+        raw = json.loads(file.read_text())
+        labels = read_labels(file)
+        assert [a["bbox"] for a in labels.coco["annotations"]] == [a["bbox"] for a in raw["annotations"]]
+        counts = {"train_annotations_all.json": (1604, 18287, 16), "val_annotations_all.json": (301, 5544, 3)}
+        if file.name in counts:
+            assert (len(labels.images), len(labels.boxes()), labels.images["clip"].nunique()) == counts[file.name]
+
+
+# What is refused ------------------------------------------------------------------------------------------------------
+
+
+def test_missing_folder(tmp_path):
+    assert line(tmp_path / "no") == (
+        f'{tmp_path}/no: no such folder: give "sample", "sim", "tdt4265" or a folder in COCO format'
+    )
+    with pytest.raises(DataError, match=r"no such folder: give a folder that holds labels\.json and its pictures"):
+        read_labels(tmp_path / "no" / "labels.json")
+
+
+def test_missing_annotation_file(tmp_path):
+    assert line(tmp_path) == (
+        f"{tmp_path}/train_annotations.json: no such file: put the labels, in COCO format, there under this name"
+    )
+
+
+def test_missing_pictures(folder):
+    (folder / "images/train" / NAMES[0]).unlink()
+    said = line(folder)
+    assert said == (
+        f"{folder}/train_annotations.json: picture images/train/{NAMES[0]} of image id 5 is missing: "
+        f"put it into {folder}, or remove its image and annotations from the labels"
+    )
+    (folder / "images/train" / NAMES[2]).unlink()
+    assert f"{NAMES[2]} of image id 7 is missing (and 1 more like it)" in line(folder)
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        (b'{"images": [],\n "annotations": [}', "invalid JSON at line 2, column 18 (Expecting value)"),
+        (b'{"images": [', "invalid JSON at line 1, column 13"),
+        (b"", "invalid JSON at line 1, column 1"),
+        (b"\x89PNG\r\n\x1a\n\xff\xfe", "not a text file"),
+        (b"[1, 2]", "not labels in COCO format: it needs the keys images, annotations, categories"),
+        (b'{"images": [], "categories": []}', 'no list "annotations"'),
+        (b'{"images": {}, "annotations": [], "categories": []}', 'no list "images"'),
+    ],
+)
+def test_files_that_are_no_labels(folder, text, said):
+    (folder / "train_annotations.json").write_bytes(text)
+    assert f"{folder}/train_annotations.json: {said}" in line(folder)
+
+
+def change(content: dict, key: str, index: int, **values) -> None:
+    content[key][index].update(values)
+
+
+def remove(content: dict, key: str, index: int, field: str) -> None:
+    del content[key][index][field]
+
+
+NAN, INF = float("nan"), float("inf")
+BAD_LABELS = {
+    "no images": (lambda c: c.update(images=[], annotations=[]), "no images: add at least one"),
+    "no categories": (lambda c: c.update(categories=[], annotations=[]), "no categories: add at least one"),
+    "no file name": (
+        lambda c: remove(c, "images", 1, "file_name"),
+        'entry 1 of "images" has no "file_name": each of them needs id, file_name, width, height',
+    ),
+    "no box": (lambda c: remove(c, "annotations", 2, "bbox"), 'entry 2 of "annotations" has no "bbox"'),
+    "entry that is no dict": (lambda c: c["annotations"].append(3), 'entry 3 of "annotations" has no "id" (and 3 more'),
+    "id that is text": (lambda c: change(c, "images", 0, id="5"), "id '5' in \"images\" is not an integer"),
+    "duplicate image": (lambda c: change(c, "images", 1, id=5), "image id 5 is there twice: ids must be unique"),
+    "duplicate picture": (
+        lambda c: change(c, "images", 1, file_name=c["images"][0]["file_name"]),
+        f"picture images/train/{NAMES[0]} is there twice: list every picture once",
+    ),
+    "name that is no text": (lambda c: change(c, "images", 0, file_name=3), "image id 5: file_name 3 is not a name"),
+    "size that is none": (lambda c: change(c, "images", 0, width=0), "image id 5: size 0 x 16 is no size in pixels"),
+    "duplicate annotation": (lambda c: change(c, "annotations", 1, id=1), "annotation id 1 is there twice"),
+    "unknown image": (
+        lambda c: change(c, "annotations", 1, image_id=99),
+        'annotation id 2: unknown image_id 99: add it to "images" or remove the annotation',
+    ),
+    "unknown category": (
+        lambda c: change(c, "annotations", 1, category_id=3),
+        'annotation id 2: unknown category_id 3: add it to "categories" or remove the annotation',
+    ),
+    "category that is a list": (lambda c: change(c, "annotations", 1, category_id=[]), "unknown category_id []"),
+    "duplicate category": (lambda c: change(c, "categories", 0, id=1), "category id 1 is there twice"),
+    "duplicate name": (lambda c: change(c, "categories", 0, name="car"), "category name car is there twice"),
+    "category 0": (
+        lambda c: c["categories"].append({"id": 0, "name": "bus"}),
+        "category id 0 is below 1: number categories from 1, 0 is the background",
+    ),
+    "nameless category": (lambda c: change(c, "categories", 0, name=None), "category id 7: name None is not text"),
+    "three numbers": (
+        lambda c: change(c, "annotations", 0, bbox=[1, 2, 3]),
+        "annotation id 1: bbox [1, 2, 3] is malformed: give four numbers, x, y, width, height",
+    ),
+    "numbers as text": (lambda c: change(c, "annotations", 0, bbox=["1", 2, 3, 4]), "is malformed"),
+    "box that is none": (lambda c: change(c, "annotations", 0, bbox=None), "bbox None is malformed"),
+    "nan": (lambda c: change(c, "annotations", 0, bbox=[1, NAN, 3, 4]), "bbox [1, nan, 3, 4] is not finite"),
+    "infinity": (lambda c: change(c, "annotations", 0, bbox=[1, 2, INF, 4]), "bbox [1, 2, inf, 4] is not finite"),
+    "no width": (
+        lambda c: change(c, "annotations", 2, bbox=[1, 2, 0, 4]),
+        "annotation id 3: bbox [1, 2, 0, 4] is empty: give it a positive width and height or remove it",
+    ),
+    "negative height": (lambda c: change(c, "annotations", 2, bbox=[1, 2, 3, -4]), "bbox [1, 2, 3, -4] is empty"),
+    "beyond the right edge": (
+        lambda c: change(c, "annotations", 1, bbox=[60, 8, 5.5, 8]),
+        "annotation id 2: bbox [60, 8, 5.5, 8] is outside the picture of 64 x 16: clip it to the picture or remove it",
+    ),
+    "above": (lambda c: change(c, "annotations", 1, bbox=[60, -1.5, 4, 8]), "is outside the picture of 64 x 16"),
+    "nothing of it inside": (lambda c: change(c, "annotations", 1, bbox=[64, 8, 1, 8]), "is outside the picture"),
+    "many": (
+        lambda c: [change(c, "annotations", i, bbox=[1, 2, 0, 4]) for i in range(3)],
+        "annotation id 1: bbox [1, 2, 0, 4] is empty (and 2 more like it)",
+    ),
+    "area": (lambda c: change(c, "annotations", 0, area=NAN), "annotation id 1: area nan is not a number of pixels"),
+    "iscrowd": (lambda c: change(c, "annotations", 0, iscrowd=2), "annotation id 1: iscrowd 2 is neither 0 nor 1"),
+}
+
+
+@pytest.mark.parametrize(("damage", "said"), BAD_LABELS.values(), ids=BAD_LABELS)
+def test_bad_labels(folder, damage, said):
+    content = contents()
+    damage(content)
+    (folder / "train_annotations.json").write_text(json.dumps(content))
+    assert line(folder).startswith(f"{folder}/train_annotations.json: ")
+    assert said in line(folder)
+
+
+def test_bad_val_labels_and_other_categories_in_val(folder):
+    content = contents("val")
+    content["categories"][0]["name"] = "cyclist"
+    write_folder(folder, "val", content)
+    assert line(folder) == (
+        f"{folder}/val_annotations.json: categories are not those of train_annotations.json: make them the same"
+    )
+    content["annotations"][0]["bbox"] = [0, 0, 0, 0]
+    write_folder(folder, "val", content)
+    assert line(folder).startswith(f"{folder}/val_annotations.json: annotation id 1: bbox [0, 0, 0, 0] is empty")
+
+
+@pytest.mark.parametrize("segmentation", [[], None, [[1, 2, 3]], {"size": [3, 3], "counts": "abc"}, {"size": [16, 64]}])
+def test_masks_that_are_missing_or_unusable(folder, segmentation):
+    content = contents()
+    for entry in content["annotations"]:
+        entry["segmentation"] = segmentation
+    (folder / "train_annotations.json").write_text(json.dumps(content))
+    assert len(load(folder)[0]) == 3  # without masks nobody minds
+    assert "annotation id 1 has no usable mask (and 2 more like it): give it a" in line(folder, masks=True)
+
+
+def truncate(path: Path) -> None:
+    path.write_bytes(path.read_bytes()[:-30])
+
+
+def as_jpeg(path: Path) -> None:
+    with Image.open(path) as picture:
+        picture.save(path, "jpeg")
+
+
+def in_mode(mode: str):
+    def save(path: Path) -> None:
+        with Image.open(path) as picture:
+            picture.convert(mode).save(path)
+
+    return save
+
+
+BAD_PICTURES = {
+    "truncated": (truncate, "the picture is truncated: replace it"),
+    "truncated JPEG": (lambda path: (as_jpeg(path), truncate(path)), "the picture is truncated: replace it"),
+    "header only": (lambda path: path.write_bytes(path.read_bytes()[:60]), "the picture is truncated: replace it"),
+    "text": (lambda path: path.write_text("no picture"), "not a picture: replace it"),
+    "nothing": (lambda path: path.write_bytes(b""), "not a picture: replace it"),
+    "gray": (in_mode("L"), "the picture's mode is L: save it with 3 channels of 8 bits (RGB)"),
+    "with alpha": (in_mode("RGBA"), "the picture's mode is RGBA: save it with 3 channels of 8 bits (RGB)"),
+    "other size": (
+        lambda path: Image.new("RGB", (32, HEIGHT)).save(path),
+        "the picture is 32 x 16, its label says 64 x 16: mend one of the two",
+    ),
+}
+
+
+@pytest.mark.parametrize(("damage", "said"), BAD_PICTURES.values(), ids=BAD_PICTURES)
+def test_bad_pictures(folder, damage, said):
+    first, second = (folder / "images/train" / NAMES[i] for i in (2, 0))
+    damage(first)
+    assert line(folder) == f"{first}: {said}"
+    damage(second)
+    assert line(folder) == f"{first}: {said} (unusable pictures: 2)"
+
+
+def test_jpeg_pictures_are_fine(folder):
+    as_jpeg(folder / "images/train" / NAMES[0])
+    assert load(folder)[0][1][0].shape == (3, HEIGHT, WIDTH)
+
+
+def test_a_picture_broken_inside_is_named_when_it_is_served(folder):
+    path = folder / "images/train" / NAMES[0]
+    content = bytearray(path.read_bytes())
+    content[len(content) // 2 : len(content) // 2 + 200] = bytes(200)
+    path.write_bytes(content)
+    train, _ = load(folder)
+    with pytest.raises(DataError, match=rf"{NAMES[0]}: cannot be decoded .*: replace the picture"):
+        train[1]
