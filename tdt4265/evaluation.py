@@ -234,7 +234,7 @@ def save_results(path: str | Path, results: Sequence[dict]) -> None:
     """Write detections as a COCO results file; a reader never sees half of it."""
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".{path.name}.{os.getpid()}")
+    temporary = path.with_name(f".{path.name}.partial")
     temporary.write_text(json.dumps(list(results)))
     os.replace(temporary, path)
 

@@ -79,7 +79,7 @@ class Record:
         path.parent.mkdir(parents=True, exist_ok=True)
         lines = [("header", self.header), *(("epoch", line) for line in self.epochs), *self.further]
         text = "".join(json.dumps({name: figures}, allow_nan=False) + "\n" for name, figures in lines)
-        temporary = path.with_name(f".{path.name}.{os.getpid()}")
+        temporary = path.with_name(f".{path.name}.partial")
         temporary.write_text(text, encoding="utf-8")
         os.replace(temporary, path)
         self.path = path

@@ -11,7 +11,6 @@ import json
 import logging
 import math
 import os
-import pickle
 import time
 from collections.abc import Callable, Iterable
 from dataclasses import asdict, dataclass
@@ -283,7 +282,7 @@ def _save(
         "header": record.header,
         "epochs": record.epochs,
     }
-    temporary = folder / f".{CHECKPOINT}.{os.getpid()}"
+    temporary = folder / f".{CHECKPOINT}.partial"
     torch.save(state, temporary)
     os.replace(temporary, folder / CHECKPOINT)
     record.write(folder / RECORD)
@@ -324,13 +323,15 @@ def _open_run(
 def load_checkpoint(folder: str | Path) -> dict:
     """The state that a run left in its folder: "model" (a state dict), "optimizer", "precision", "header", "epochs"."""
     path = Path(folder) / CHECKPOINT
+    if not path.exists():
+        raise TrainingError(f"{path}: is not there; train first")
     try:
         state = torch.load(path, map_location="cpu", weights_only=True)
-        assert {"model", "optimizer", "precision", "header", "epochs"} <= set(state)
-    except FileNotFoundError as error:
-        raise TrainingError(f"{path}: is not there; train without --resume first") from error
-    except (RuntimeError, EOFError, pickle.UnpicklingError, AssertionError, TypeError) as error:
-        raise TrainingError(f"{path}: is not a checkpoint of a run; delete it, or give another --output-dir") from error
+        whole = {"model", "optimizer", "precision", "header", "epochs"} <= set(state)
+    except Exception as error:  # whatever a damaged file makes of torch's reader
+        raise TrainingError(f"{path}: can't be read; delete {path.parent}, or give another --output-dir") from error
+    if not whole:
+        raise TrainingError(f"{path}: is not a checkpoint of this package; give another --output-dir")
     return state
 
 

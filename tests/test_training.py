@@ -1,0 +1,472 @@
+"""tdt4265.training, with a stand-in detector and dataset under the same contract that take a millisecond a step."""
+
+import copy
+import json
+import math
+import os
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+from torch import nn
+from torch.optim.lr_scheduler import CosineAnnealingLR, LinearLR, SequentialLR
+from torch.utils.data import Dataset
+
+from tdt4265 import evaluation, records, training
+from tdt4265.training import TrainingConfig, TrainingError, fit
+
+CONFIG = TrainingConfig(
+    optimizer="sgd", lr=0.05, weight_decay=1e-3, momentum=0.9, batch_size=2, warmup_iterations=3, clip_norm=5.0
+)
+
+
+class Frames(Dataset):
+    """Frames with noise that is drawn anew each time, and a box in each."""
+
+    def __init__(self, count=8, noise=0.1, sent=lambda index: None):
+        self.count, self.noise, self.sent = count, noise, sent
+        self.coco = {
+            "images": [{"id": 10 + i} for i in range(count)],
+            "categories": [{"id": 1, "name": "car"}, {"id": 2, "name": "bus"}],
+            "annotations": [
+                {"id": i + 1, "image_id": 10 + i, "category_id": 1 + i % 2, "bbox": [2, 2, 10, 4 + i]}
+                for i in range(count)
+            ],
+        }
+
+    def __len__(self):
+        return self.count
+
+    def __getitem__(self, i):
+        self.sent(i)
+        box = torch.tensor([[2.0, 2, 12, 6 + i]])
+        image = torch.full((3, 8, 16), (i + 1) / 10) + self.noise * torch.randn(3, 8, 16)
+        return image, {"boxes": box, "labels": torch.tensor([1 + i % 2]), "image_id": 10 + i}
+
+
+class Tiny(nn.Module):
+    """Says one box a frame: a convolution, a mean, a linear layer. Its losses are means over the frames."""
+
+    def __init__(self, dropout=0.5, seed=0):
+        super().__init__()
+        torch.manual_seed(seed)
+        self.conv = nn.Conv2d(3, 4, 3)
+        self.dropout = nn.Dropout(dropout)
+        self.out = nn.Linear(4, 6)
+
+    def forward(self, images, targets=None):
+        said = self.out(self.dropout(self.conv(torch.stack(list(images))).relu().mean(dim=(2, 3))))
+        boxes, logits = said[:, :4].exp() * 8, said[:, 4:]
+        if self.training:
+            truth = torch.cat([t["boxes"] for t in targets])
+            labels = torch.cat([t["labels"] for t in targets])
+            return {
+                "boxes": nn.functional.l1_loss(boxes, truth),
+                "classes": nn.functional.cross_entropy(logits, labels - 1),
+            }
+        scores, labels = logits.softmax(dim=1).max(dim=1)
+        return [
+            {"boxes": b[None], "labels": n[None] + 1, "scores": s[None]}
+            for b, n, s in zip(boxes, labels, scores, strict=True)
+        ]
+
+
+def train(folder, model=None, frames=None, config=CONFIG, *, epochs=3, val=True, **options):
+    """Returns the trained model and its record."""
+    model = Tiny() if model is None else model
+    val = Frames(7, noise=0) if val else None
+    record = fit(model, frames or Frames(), val, config, epochs=epochs, output_dir=folder, devices="cpu", **options)
+    return model, record
+
+
+def lines(folder):
+    """The epochs of a record without what the clock wrote."""
+    clock = ("seconds", "frames_per_second")
+    return [{k: v for k, v in e.items() if k not in clock} for e in records.read(folder / "record.jsonl").epochs]
+
+
+def assert_same_run(one: Path, other: Path):
+    first, second = (torch.load(folder / "checkpoint.pt", weights_only=True) for folder in (one, other))
+    for name, weight in first["model"].items():
+        assert torch.equal(weight, second["model"][name]), name
+    for key, state in first["optimizer"]["state"].items():
+        assert torch.equal(state["momentum_buffer"], second["optimizer"]["state"][key]["momentum_buffer"])
+    assert lines(one) == lines(other)
+    assert sorted(p.name for p in other.iterdir()) == ["checkpoint.pt", "record.jsonl"]
+
+
+@pytest.fixture(scope="module")
+def whole(tmp_path_factory):
+    """A run of three epochs that nothing interrupted."""
+    folder = tmp_path_factory.mktemp("whole") / "run"
+    train(folder)
+    return folder
+
+
+def test_a_run_learns_and_leaves_checkpoint_and_record(tmp_path, capsys):
+    frames = Frames(noise=0)
+    model = Tiny(dropout=0)
+    config = TrainingConfig("adamw", lr=0.05, batch_size=4, warmup_iterations=2, schedule="one_cycle")
+    _, record = train(tmp_path / "run", model, frames, config, epochs=20, header={"recipe": "tiny", "note": (1, 2)})
+    assert record.final["loss"] < record.epochs[0]["loss"] / 3
+    assert record.final["loss"] == pytest.approx(sum(record.final["losses"].values()))
+    assert set(record.final["losses"]) == {"boxes", "classes"}
+    assert record.final["map"] == evaluation.evaluate(model, Frames(7, noise=0)).map
+    assert record.final["seconds"] > 0
+    assert record.final["frames_per_second"] > 0
+    stored = records.read(tmp_path / "run" / "record.jsonl")
+    assert stored.epochs == record.epochs
+    assert stored.header["recipe"] == "tiny"
+    assert stored.header["training"]["optimizer"] == "adamw"
+    assert stored.header["hardware"]["threads"] == torch.get_num_threads()
+    assert (stored.header["epochs"], stored.header["seed"], stored.header["processes"]) == (20, 0, 1)
+    checkpoint = training.load_checkpoint(tmp_path / "run")
+    assert torch.equal(checkpoint["model"]["out.weight"], model.out.weight)
+    printed = capsys.readouterr()
+    assert [line.split("  ")[0] for line in printed.out.splitlines()] == [f"epoch {e}/20" for e in range(1, 21)]
+    assert "frame/s" in printed.err
+    assert "loss=" in printed.err
+
+
+def test_the_loss_recorded_is_the_mean_over_frames(tmp_path):
+    # 5 frames in batches of 2, 2 and 1: a mean over batches would count the last frame twice.
+    config = TrainingConfig(lr=1e-12, batch_size=2, warmup_iterations=0)
+    model, record = train(tmp_path / "run", Tiny(dropout=0), Frames(5, noise=0), config, epochs=1, val=False)
+    model.train()
+    alone = [model([image], [target]) for image, target in (Frames(5, noise=0)[i] for i in range(5))]
+    assert record.final["losses"]["boxes"] == pytest.approx(sum(a["boxes"].item() for a in alone) / 5, rel=1e-5)
+    assert "map" not in record.final
+
+
+def test_the_same_seed_gives_the_same_run_with_any_number_of_workers(tmp_path, whole):
+    train(tmp_path / "run", workers=2)
+    assert_same_run(whole, tmp_path / "run")
+
+
+def test_another_seed_gives_another_run(tmp_path, whole):
+    train(tmp_path / "run", seed=1)
+    assert lines(whole)[0]["loss"] != lines(tmp_path / "run")[0]["loss"]
+
+
+def test_augmentation_is_drawn_anew_for_each_epoch_and_frame():
+    frames = Frames(2)
+    first = training._Seeded(frames, seed=0, epoch=1)
+    state = torch.get_rng_state()
+    assert torch.equal(first[0][0], first[0][0])
+    assert torch.equal(torch.get_rng_state(), state)  # the detector's own draws are not disturbed
+    other = training._Seeded(frames, seed=0, epoch=2)
+    shift = first[1][0].mean() - first[0][0].mean()
+    assert not torch.equal(first[0][0], other[0][0])
+    assert not torch.equal(first[0][0] + shift, first[1][0])
+
+
+# Interrupted
+
+
+def on_call(number, function, instead):
+    """`function`, but its call of that number does something else."""
+    calls = []
+
+    def wrapped(*args, **kwargs):
+        calls.append(args)
+        return instead(*args) if len(calls) == number else function(*args, **kwargs)
+
+    return wrapped
+
+
+def ctrl_c(*_):
+    raise KeyboardInterrupt
+
+
+def half_a_file(state, path):
+    Path(path).write_bytes(b"half")
+    raise KeyboardInterrupt
+
+
+@pytest.mark.parametrize(
+    ("place", "owner", "name", "call", "instead"),
+    [
+        # An epoch has four steps, and each looks at its loss and its gradient.
+        ("in the middle of an epoch", training, "_stop_unless_finite", 8 + 3, ctrl_c),
+        ("in the evaluation", evaluation, "coco_metrics", 2, ctrl_c),
+        ("half-way through the checkpoint", torch, "save", 2, half_a_file),
+        ("before the checkpoint is in its place", os, "replace", 3, ctrl_c),
+        ("between checkpoint and record", records.Record, "write", 2, ctrl_c),
+    ],
+)
+def test_interrupted_anywhere_a_run_goes_on_to_the_same_result(tmp_path, whole, place, owner, name, call, instead):
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(owner, name, on_call(call, getattr(owner, name), instead))
+        with pytest.raises(KeyboardInterrupt):
+            train(tmp_path / "run")
+    assert len(lines(tmp_path / "run")) == 1, place
+    train(tmp_path / "run", model=Tiny(seed=9), resume=True)
+    assert_same_run(whole, tmp_path / "run")
+
+
+def python(code: str, *arguments, launcher=()):
+    """Run `code` in a new process, with this module's names imported."""
+    start = f"import sys; sys.path[:0] = [{str(Path(__file__).parent)!r}]\nimport torch\ntorch.set_num_threads(1)\n"
+    script = Path(arguments[0]) / "script.py"
+    script.write_text(f"{start}from test_training import *\n{code}")
+    environment = {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": str(Path(training.__file__).parents[1])}
+    command = [sys.executable, *launcher, str(script), *map(str, arguments)]
+    return subprocess.run(command, capture_output=True, text=True, env=environment, timeout=120)
+
+
+KILLED = """
+seen = []
+def sent(index):
+    seen.append(index)
+    if len(seen) == 8 + 3:  # in the second epoch
+        os.kill(os.getpid(), signal.SIGKILL)
+train(Path(sys.argv[1]) / "run", frames=Frames(sent=sent))
+"""
+
+
+@pytest.mark.skipif(not hasattr(signal, "SIGKILL"), reason="needs kill -9")
+def test_killed_a_run_goes_on_to_the_same_result(tmp_path, whole):
+    assert python(KILLED, tmp_path).returncode == -signal.SIGKILL
+    assert len(lines(tmp_path / "run")) == 1
+    train(tmp_path / "run", resume=True)
+    assert_same_run(whole, tmp_path / "run")
+
+
+def test_resume_before_the_first_checkpoint_starts_at_the_start(tmp_path, whole):
+    train(tmp_path / "run", resume=True)
+    assert_same_run(whole, tmp_path / "run")
+
+
+def test_a_finished_run_resumed_stays_as_it_is(tmp_path):
+    _, record = train(tmp_path / "run", epochs=1)
+    record.add("test", {"map": 0.5})
+    before = (tmp_path / "run" / "record.jsonl").read_text()
+    model, record = train(tmp_path / "run", model=Tiny(seed=9), epochs=1, resume=True)
+    assert (tmp_path / "run" / "record.jsonl").read_text() == before
+    assert record.named("test") == [{"map": 0.5}]
+    assert torch.equal(model.out.weight, training.load_checkpoint(tmp_path / "run")["model"]["out.weight"])
+
+
+def refusal(folder, **options):
+    with pytest.raises(TrainingError) as error:
+        train(folder, **options)
+    assert "\n" not in str(error.value)
+    assert str(folder) in str(error.value)
+    return str(error.value)
+
+
+def test_another_run_in_the_folder_is_refused_in_one_line(tmp_path):
+    folder = tmp_path / "run"
+    train(folder, epochs=1, header={"dataset": {"name": "sim", "fingerprint": "aa"}})
+    before = {path.name: path.read_bytes() for path in folder.iterdir()}
+    assert "holds a run already; go on with --resume, or give another --output-dir" in refusal(folder)
+    line = refusal(
+        folder,
+        resume=True,
+        epochs=2,
+        seed=3,
+        config=TrainingConfig(lr=0.1, batch_size=2, warmup_iterations=3, clip_norm=5.0, weight_decay=1e-3),
+        header={"dataset": {"name": "sim", "fingerprint": "bb"}},
+    )
+    for difference in ("dataset.fingerprint aa (now bb)", "training.lr 0.05 (now 0.1)", "epochs 1 (now 2)"):
+        assert difference in line
+    assert "seed 0 (now 3)" in line
+    assert "momentum" not in line
+    assert {path.name: path.read_bytes() for path in folder.iterdir()} == before
+
+
+def test_an_unusable_folder_is_refused_in_one_line(tmp_path):
+    (tmp_path / "file").write_text("")
+    assert "is a file; give a folder" in refusal(tmp_path / "file")
+    train(tmp_path / "run", epochs=1)
+    (tmp_path / "run" / "checkpoint.pt").write_bytes(b"half a check")
+    assert "can't be read; delete " in refusal(tmp_path / "run", epochs=1, resume=True)
+    torch.save({"weights": torch.zeros(1)}, tmp_path / "run" / "checkpoint.pt")
+    assert "is not a checkpoint of this package" in refusal(tmp_path / "run", epochs=1, resume=True)
+    (tmp_path / "run" / "checkpoint.pt").unlink()
+    assert "holds a record without checkpoint.pt" in refusal(tmp_path / "run", epochs=1, resume=True)
+
+
+# What can't go on
+
+
+def test_a_loss_that_is_not_finite_stops_the_run_with_its_frames(tmp_path):
+    class Breaks(Tiny):
+        steps = 0
+
+        def forward(self, images, targets=None):
+            self.steps += self.training
+            losses = super().forward(images, targets)
+            if self.steps == 4 + 2:  # the second of the second epoch
+                self.frames = [t["image_id"] for t in targets]
+                losses["boxes"] = losses["boxes"] * math.nan
+            return losses
+
+    model = Breaks()
+    with pytest.raises(FloatingPointError) as error:
+        train(tmp_path / "run", model)
+    frames = ", ".join(map(str, model.frames))
+    assert "epoch 2, batch 2: the loss (boxes nan, classes " in str(error.value)
+    assert f"on the frames with image_id {frames};" in str(error.value)
+    assert "\n" not in str(error.value)
+    assert len(lines(tmp_path / "run")) == 1
+    assert all(w.isfinite().all() for w in training.load_checkpoint(tmp_path / "run")["model"].values())
+
+
+def test_a_gradient_that_is_not_finite_stops_the_run_too(tmp_path):
+    class Breaks(Tiny):
+        def forward(self, images, targets=None):
+            losses = super().forward(images, targets)
+            return {**losses, "root": (0 * losses["boxes"]).sqrt()} if self.training else losses
+
+    with pytest.raises(FloatingPointError, match="epoch 1, batch 1: the gradient's norm is nan on the frames"):
+        train(tmp_path / "run", Breaks())
+    assert not (tmp_path / "run").exists()
+
+
+# Steps
+
+
+def test_learning_rates_are_those_of_torch_s_schedulers():
+    config = TrainingConfig(lr=0.1, warmup_iterations=5, schedule="one_cycle")
+    optimizer = torch.optim.SGD([nn.Parameter(torch.zeros(1))], lr=0.1)
+    warmup = LinearLR(optimizer, start_factor=1 / 5, total_iters=4)
+    cosine = CosineAnnealingLR(optimizer, T_max=30 - 5)
+    scheduler = SequentialLR(optimizer, [warmup, cosine], milestones=[5])
+    expected = []
+    for _ in range(30):
+        expected.append(optimizer.param_groups[0]["lr"])
+        optimizer.step()
+        scheduler.step()
+    rates = training.learning_rates(config, steps=10, epochs=3)
+    assert [len(epoch) for epoch in rates] == [10, 10, 10]
+    assert [rate for epoch in rates for rate in epoch] == pytest.approx(expected)
+    constant = training.learning_rates(TrainingConfig(lr=0.1, warmup_iterations=2), steps=2, epochs=2)
+    assert constant == [[0.05, 0.1], [0.1, 0.1]]
+
+
+def test_biases_and_norms_are_not_decayed():
+    model = nn.Sequential(nn.Conv2d(3, 4, 1), nn.GroupNorm(2, 4), nn.Linear(4, 2))
+    model[2].weight.requires_grad_(False)
+    decayed, free = training.make_optimizer(model, TrainingConfig(weight_decay=0.1)).param_groups
+    assert (decayed["weight_decay"], free["weight_decay"]) == (0.1, 0)
+    assert [id(p) for p in decayed["params"]] == [id(model[0].weight)]
+    assert [id(p) for p in free["params"]] == [id(p) for p in (model[0].bias, *model[1].parameters(), model[2].bias)]
+    adamw = training.make_optimizer(model, TrainingConfig("adamw", lr=0.3))
+    assert isinstance(adamw, torch.optim.AdamW)
+    assert adamw.param_groups[0]["lr"] == 0.3
+
+
+def step_of(tmp_path, **config):
+    """How far the weights move in one step at a rate of 1: the gradient, clipped."""
+    config = TrainingConfig(lr=1.0, weight_decay=0, momentum=0, batch_size=4, warmup_iterations=0, **config)
+    model = Tiny(dropout=0)
+    before = copy.deepcopy(model.state_dict())
+    train(tmp_path, model, Frames(4), config, epochs=1)
+    return {name: before[name] - weight for name, weight in model.state_dict().items()}
+
+
+def test_the_gradient_s_norm_is_clipped(tmp_path):
+    free, clipped = (step_of(tmp_path / f"{c}", clip_norm=c) for c in (None, 0.01))
+    norm = math.sqrt(sum(g.square().sum().item() for g in free.values()))
+    assert norm > 0.1
+    assert math.sqrt(sum(g.square().sum().item() for g in clipped.values())) == pytest.approx(0.01, rel=1e-3)
+    for name in free:
+        torch.testing.assert_close(clipped[name], free[name] * 0.01 / norm, rtol=1e-3, atol=1e-6)
+
+
+# Several processes
+
+TWO = """
+folder = Path(sys.argv[1])
+config = TrainingConfig(lr=1.0, weight_decay=0, momentum=0, batch_size=2, warmup_iterations=0)
+model = Tiny(dropout=0, seed=int(os.environ['RANK']))  # both start from the first one's weights
+results = []
+def evaluate(model, val, **options):
+    results.extend(evaluation.predict(model, val, batch_size=2))
+    return evaluation.coco_metrics(val.coco, results)
+fit(model, Frames(4), Frames(7, noise=0), config, epochs=1, output_dir=folder / "run", evaluate=evaluate)
+(folder / f"results{os.environ['RANK']}.json").write_text(json.dumps(results))
+"""
+
+
+def test_two_processes_take_the_step_of_one(tmp_path):
+    """2 processes x 2 frames and 1 process x 4 frames: the same gradients, the same metrics, each frame once."""
+    launcher = ("-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2")
+    done = python(TWO, tmp_path, launcher=launcher)
+    assert done.returncode == 0, done.stderr
+    one = step_of(tmp_path / "one")
+    weights = training.load_checkpoint(tmp_path / "run")["model"]
+    for name, start in Tiny().state_dict().items():
+        assert one[name].abs().max() > 1e-3
+        torch.testing.assert_close(start - weights[name], one[name], rtol=1e-4, atol=1e-6)
+    two = records.read(tmp_path / "run" / "record.jsonl")
+    assert two.header["processes"] == 2
+    assert done.stdout.count("epoch 1/1") == 1
+    expected = lines(tmp_path / "one")[0]
+    assert two.final["loss"] == pytest.approx(expected["loss"], rel=1e-5)
+    assert two.final["map"] == pytest.approx(expected["map"], abs=1e-6)
+    first, second = (json.loads((tmp_path / f"results{rank}.json").read_text()) for rank in (0, 1))
+    assert first == second
+    assert [r["image_id"] for r in first] == [10 + i for i in range(7)]
+
+
+# Devices
+
+
+def test_devices(monkeypatch):
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    monkeypatch.delenv("LOCAL_WORLD_SIZE", raising=False)
+    assert training.choose_devices("auto") == training.choose_devices("cpu") == ("cpu", 1)
+    assert training.choose_devices("2") == training.choose_devices(2) == ("cpu", 2)
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 4)
+    assert training.choose_devices("auto") == ("cuda", 4)
+    assert training.choose_devices(2) == ("cuda", 2)
+    assert training.choose_devices("cpu") == ("cpu", 1)
+    monkeypatch.setenv("LOCAL_WORLD_SIZE", "3")  # as torchrun says
+    assert training.choose_devices("auto") == ("cuda", 3)
+    monkeypatch.setattr(training, "_in_notebook", lambda: True)
+    monkeypatch.delenv("LOCAL_WORLD_SIZE")
+    assert training.choose_devices("auto") == ("cuda", 1)
+
+
+@pytest.mark.parametrize(
+    ("devices", "environment", "notebook", "line"),
+    [
+        ("many", {}, False, "devices is 'many': it is \"auto\", \"cpu\" or a number from 1"),
+        (0, {}, False, "devices is 0: it is"),
+        (5, {}, False, "devices is 5: 5 processes want a GPU each, this machine has 4"),
+        (2, {"LOCAL_WORLD_SIZE": "3"}, False, "devices is 2: 3 processes were launched; leave --devices out"),
+        (2, {}, True, "devices is 2: a notebook runs on one; use torchrun"),
+    ],
+)
+def test_devices_that_are_not_there_get_one_line(monkeypatch, devices, environment, notebook, line):
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 4)
+    monkeypatch.setattr(training, "_in_notebook", lambda: notebook)
+    monkeypatch.delenv("LOCAL_WORLD_SIZE", raising=False)
+    for name, value in environment.items():
+        monkeypatch.setenv(name, value)
+    with pytest.raises(TrainingError) as error:
+        training.choose_devices(devices)
+    assert line in str(error.value)
+    assert "\n" not in str(error.value)
+
+
+@pytest.mark.parametrize(
+    ("setting", "line"),
+    [
+        ({"optimizer": "adam"}, "optimizer is 'adam': it is 'sgd' or 'adamw'"),
+        ({"schedule": "step"}, "schedule is 'step'"),
+        ({"batch_size": 0}, "batch_size is 0: a step needs at least one frame"),
+        ({"lr": 0.0}, "lr is 0.0: it must be above zero"),
+        ({"lr": math.nan}, "lr is nan"),
+    ],
+)
+def test_a_config_that_can_t_be_gets_one_line(setting, line):
+    with pytest.raises(TrainingError, match=line):
+        TrainingConfig(**setting)
