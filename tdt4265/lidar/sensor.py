@@ -22,17 +22,17 @@ MAX_RANGE = 300.0  # metres; what lies farther is sky
 
 # One clip's sensor and exposure, where World.noise doesn't say otherwise.
 NOISE = {
-    "intensity": 0.055,  # standard deviation, as a share of the picture's bright end
+    "intensity": 0.075,  # standard deviation at the picture's bright end, as a share of it; darker pixels have less
     "ambient": 0.07,  # the same in the dark; brighter pixels have less
-    "row": 0.012,  # relative differences between the beams' gains
-    "dropout": 0.002,  # share of rays lost for no reason
+    "row": 0.007,  # relative differences between the beams' gains
+    "dropout": 0.0008,  # share of rays lost for no reason
     "sensitivity": 1.0,  # photons a white surface at 1 m returns, relative to this sensor's
     "falloff": 65.0,  # metres at which the reported intensity has sunk to a half
     "pitch": 0.0,  # degrees, nose down is positive
     "roll": 0.0,  # degrees
     "low": 5.0,  # percentile of intensity and of ambient light that is shown as black
     "high": 90.0,  # percentile that is shown as BRIGHT_END
-    "near": 9.0,  # the same of the ranges
+    "near": 7.0,  # the same of the ranges
     "far": 93.5,
 }
 BRIGHT_END = 0.9  # of white
@@ -171,7 +171,8 @@ class Sensor:
         intensity = np.zeros(len(rays))
         intensity[hit] = signal**RESPONSE
         bright = np.percentile(intensity, noise["high"])
-        intensity += rng.normal(0, noise["intensity"] * bright, len(rays))
+        grains = np.sqrt(0.15 + 0.85 * np.clip(intensity / bright, 0, 1))  # of light: photons are counted
+        intensity += rng.normal(0, 1, len(rays)) * grains * noise["intensity"] * bright
         shown = np.zeros((ROWS, COLUMNS))
         shown[hit.reshape(shown.shape)] = np.where(found, np.maximum(reach + rng.normal(0, 0.02, len(reach)), 0.1), 0)
 
@@ -214,7 +215,8 @@ class Sensor:
         """Reflectivity at each hit: the material's, with its grain. Road users carry their grain with them."""
         local = point.copy()
         local[user >= 0] -= centres[user[user >= 0]]
-        local /= self.materials["grain_size"][material][:, None]
+        # Courses of stone, boards, slats: most surfaces vary more upwards than along.
+        local *= np.array([1, 1, 2], np.float32) / self.materials["grain_size"][material][:, None]
         grain = np.zeros(len(point), np.float32)
         for frequency, weight in ((0.37, 0.5), (1.0, 1.0), (2.6, 1.0)):
             grain += weight * map_coordinates(self.grain, local.T * frequency, order=1, mode="grid-wrap")
@@ -233,7 +235,9 @@ class Sensor:
         found &= rng.random(len(reach)) >= noise["dropout"]
         through = rng.random(len(reach)) < self.materials["dropout"][material]
         signal = returned / (1 + (reach / noise["falloff"]) ** 2)
-        return np.where(through, 0.15 * signal, signal), found & ~through
+        # The less a surface sends back at all (glass), the less of the light that is lost still counts.
+        lost = signal * (1 - self.materials["dropout"][material])
+        return np.where(through, lost, signal), found & ~through
 
     def _daylight(self, reflectivity, normal, point, material, moving) -> np.ndarray:
         """Near-infrared daylight sent back by each hit: sun with shadows, and the sky it sees."""
@@ -242,7 +246,7 @@ class Sensor:
         towards = (normal * sun).sum(1)
         # Leaves and blades let about half of the light through, and are too small to have one normal.
         leaf = self.translucent[material]
-        towards = np.where(leaf, 0.35 + 0.35 * np.abs(towards), np.maximum(towards, 0))
+        towards = np.where(leaf, 0.5 + 0.2 * np.abs(towards), np.maximum(towards, 0))
         lit = np.flatnonzero(towards > 0) if sun[2] > 0 and world.sunlight > 0 else np.empty(0, int)
         start = point[lit] + 0.02 * normal[lit] + 0.02 * sun
         rays = np.repeat(sun[None], len(lit), axis=0)
@@ -250,8 +254,8 @@ class Sensor:
         if moving is not None:
             dark |= moving.blocked(start, rays)
         sunshine = np.zeros(len(point))
-        sunshine[lit] = towards[lit] * np.where(dark, np.where(leaf[lit], 0.5, 0.0), 1.0)
-        open_sky = np.where(leaf, 0.8, 0.5 + 0.5 * normal[:, 2])
+        sunshine[lit] = towards[lit] * np.where(dark, np.where(leaf[lit], 0.6, 0.0), 1.0)
+        open_sky = np.where(leaf, 0.9, 0.5 + 0.5 * normal[:, 2])
         return reflectivity * (world.sunlight * sunshine + world.skylight * open_sky)
 
     def _sky(self, rays, seen) -> np.ndarray:
@@ -266,11 +270,11 @@ class Sensor:
         for octave in range(5):
             where = np.vstack([flat.T * 1.3 * 2**octave + 7 * octave, np.full(len(view), 3.5 * octave)])
             cover += map_coordinates(self.grain, where, order=1, mode="grid-wrap") / 1.6**octave
-        cover = np.clip(0.5 + 0.35 * cover + (world.clouds - 0.5), 0, 1)
+        cover = np.clip(0.5 + 0.4 * cover + (world.clouds - 0.5), 0, 1)
         strength = world.skylight + 0.45 * world.sunlight
         glow = np.exp((view @ np.asarray(world.sun, float) - 1) * 12) * world.sunlight
         haze = np.exp(-np.maximum(view[:, 2], 0) * 5)
-        light[seen] = strength * (0.55 + 0.25 * haze + 0.35 * cover) + 0.5 * glow
+        light[seen] = strength * (0.5 + 0.3 * haze + 0.6 * cover) + 0.5 * glow
         return light
 
 
