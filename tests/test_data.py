@@ -459,6 +459,20 @@ def test_masks_that_are_missing_or_unusable(folder, segmentation):
     assert "annotation id 1 has no usable mask (and 2 more like it): give it a" in line(folder, masks=True)
 
 
+@pytest.mark.parametrize("counts", ["zzz", [5, 5], [100000]])
+def test_a_mask_whose_code_is_broken_is_named_when_it_is_served(folder, counts):
+    content = contents()
+    for entry in content["annotations"]:
+        entry["segmentation"] = {"size": [HEIGHT, WIDTH], "counts": counts}
+    (folder / "train_annotations.json").write_text(json.dumps(content))
+    train, _ = load(folder, masks=True)
+    with pytest.raises(DataError, match=r"train_annotations.json: annotation id 1: segmentation cannot be decoded"):
+        # What the runs do not reach is whatever the memory held: dirty it, so that the fault shows.
+        for _ in range(50):
+            np.full((HEIGHT, WIDTH), 255, np.uint8)
+            train[1]
+
+
 def truncate(path: Path) -> None:
     path.write_bytes(path.read_bytes()[:-30])
 

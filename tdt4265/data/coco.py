@@ -145,7 +145,11 @@ class CocoDetection(torch.utils.data.Dataset):
         if self.masks:
             masks = np.zeros((len(entries), *size), np.uint8)
             for mask, entry in zip(masks, entries, strict=True):
-                mask[:] = decode_mask(entry["segmentation"], *size)
+                try:
+                    mask[:] = decode_mask(entry["segmentation"], *size)
+                except ValueError as error:
+                    what = f"annotation id {entry['id']}: segmentation cannot be decoded ({error})"
+                    raise DataError(f"{self.labels.path}: {what}: mend it, or load without masks") from None
             target["masks"] = tv_tensors.Mask(torch.from_numpy(masks))
         return target
 
@@ -214,12 +218,18 @@ def read_picture(path: Path) -> tv_tensors.Image:
 
 
 def decode_mask(segmentation: dict | list, height: int, width: int) -> np.ndarray:
-    """uint8 [H, W], 1 where the object is, from COCO's polygons or run-length code (compressed or not)."""
+    """uint8 [H, W], 1 where the object is, from COCO's polygons or run-length code (compressed or not).
+
+    Raises ValueError for a code that does not describe the whole picture.
+    """
     if isinstance(segmentation, list):
-        return rle.decode(rle.merge(rle.frPyObjects(segmentation, height, width)))
-    if isinstance(segmentation["counts"], list):
+        segmentation = rle.merge(rle.frPyObjects(segmentation, height, width))
+    elif isinstance(segmentation["counts"], list):
         segmentation = rle.frPyObjects(segmentation, height, width)
-    return rle.decode(segmentation)
+    mask = rle.decode(segmentation)
+    if mask.sum() != rle.area(segmentation):  # pycocotools leaves what the runs do not reach uninitialised
+        raise ValueError("its runs do not fill the picture")
+    return mask
 
 
 def normalised(content: dict) -> dict:
