@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 import torch
+import torchvision
 from torch import nn
 from torch.optim.lr_scheduler import CosineAnnealingLR, LinearLR, SequentialLR
 from torch.utils.data import Dataset
@@ -129,6 +130,15 @@ def test_a_run_learns_and_leaves_checkpoint_and_record(tmp_path, capsys):
     assert [line.split("  ")[0] for line in printed.out.splitlines()] == [f"epoch {e}/20" for e in range(1, 21)]
     assert "frame/s" in printed.err
     assert "loss=" in printed.err
+
+
+def test_a_detector_of_torchvision_is_trained_by_the_same_function(tmp_path):
+    detector = torchvision.models.detection.ssdlite320_mobilenet_v3_large(
+        weights=None, weights_backbone=None, num_classes=3, size=(64, 64)
+    )
+    _, record = train(tmp_path / "run", detector, Frames(2), epochs=1)
+    assert set(record.final["losses"]) == {"classification", "bbox_regression"}
+    assert record.final["map"] is not None
 
 
 def test_the_loss_recorded_is_the_mean_over_frames(tmp_path):

@@ -1,0 +1,189 @@
+"""tdt4265.train: what settings resolve to, a run from end to end on four frames, and one line for bad input."""
+
+import functools
+import json
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from tdt4265 import data, describe, evaluation, records, train, training
+from tdt4265.recipes import RECIPES
+
+
+def make_folder(folder, frames=4, splits=("train", "val")):
+    """A dataset of small frames, each with one bright box on noise."""
+    rng = np.random.default_rng(0)
+    for split in splits:
+        (folder / "images" / split).mkdir(parents=True)
+        images, annotations = [], []
+        for i in range(frames):
+            pixels = rng.integers(0, 60, (128, 128, 3), dtype=np.uint8)
+            x, y = (int(v) for v in rng.integers(0, 90, 2))
+            pixels[y : y + 24, x : x + 30] += 180
+            name = f"images/{split}/clip{i}_0.png"
+            Image.fromarray(pixels).save(folder / name)
+            images.append({"id": i, "width": 128, "height": 128, "file_name": name})
+            entry = {"id": i + 1, "image_id": i, "category_id": 1 + i % 2, "bbox": [x, y, 30, 24], "area": 720}
+            annotations.append({**entry, "iscrowd": 0, "segmentation": []})
+        categories = [{"id": 1, "name": "car"}, {"id": 2, "name": "bus"}]
+        labels = {"images": images, "annotations": annotations, "categories": categories}
+        (folder / f"{split}_annotations.json").write_text(json.dumps(labels))
+    return folder
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    return make_folder(tmp_path_factory.mktemp("data") / "frames")
+
+
+@pytest.fixture(autouse=True)
+def quick(monkeypatch, tmp_path):
+    """On the CPU, in a folder of the test's own, and without spending seconds on measuring speed."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    monkeypatch.setattr(evaluation, "measure_speed", functools.partial(evaluation.measure_speed, seconds=0.01))
+
+
+def test_the_full_protocol_is_the_recipe_on_the_dataset(monkeypatch):
+    settings = train.resolve("retinanet", epochs=50, dataset="tdt4265", seed=3, size="report")
+    assert settings.recipe == RECIPES["retinanet"]
+    assert (settings.protocol, settings.epochs, settings.repeats, settings.seed) == ("full", 50, 1, 3)
+    assert str(settings.output_dir) == "runs/retinanet-report-tdt4265-seed3"
+    on_cpu = train.resolve("retinanet", epochs=2)
+    assert (on_cpu.size, on_cpu.protocol, on_cpu.dataset) == ("small", "small", "sim")
+    assert on_cpu.recipe == RECIPES["retinanet"].small()
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 1)
+    assert train.resolve("retinanet", epochs=2).size == "report"
+
+
+def test_zero_epochs_is_the_demonstration_whatever_else_is_asked():
+    settings = train.resolve("fpn", epochs=0, dataset="tdt4265", size="report")
+    assert (settings.protocol, settings.size, settings.dataset) == ("demonstration", "small", "sample")
+    assert settings.recipe.transforms == ()
+    assert settings.recipe.training.batch_size == 4
+    assert settings.epochs * settings.repeats * 8 / 4 in range(100, 151)  # steps
+
+
+def test_batch_size_lr_and_folder_are_those_asked_for(tmp_path):
+    settings = train.resolve("ssd", epochs=1, batch_size=3, lr=0.5, output_dir="here", dataset=tmp_path / "frames")
+    assert (settings.recipe.training.batch_size, settings.recipe.training.lr) == (3, 0.5)
+    assert str(settings.output_dir) == "here"
+    assert train.resolve("ssd", epochs=1, dataset=tmp_path / "frames").output_dir.name == "ssd-small-frames-seed0"
+
+
+def test_the_table_says_what_everything_resolved_to():
+    table = train.resolve("ssd", epochs=7, lr=0.25, seed=5).table()
+    assert list(table.columns) == ["setting", "value"]
+    values = dict(table.itertuples(index=False))
+    assert (values["epochs"], values["lr"], values["seed"], values["dataset"]) == ("7", "0.25", "5", "sim")
+    assert values["augmentation"] == "none"
+    assert values["output_dir"] == "runs/ssd-small-sim-seed5"
+    assert table.equals(train.resolve("ssd", epochs=7, lr=0.25, seed=5).table())
+    assert "each frame" in dict(train.resolve("ssd").table().itertuples(index=False))["epochs"]
+
+
+def test_a_run_from_end_to_end(folder, tmp_path, capsys):
+    test = make_folder(tmp_path / "test", frames=2, splits=("train",))
+    arguments = ["augmentation", "--epochs", "1", "--dataset", str(folder), "--batch-size", "2", "--test", str(test)]
+    assert train.main(arguments) == 0
+    path = tmp_path / "runs" / "augmentation-small-frames-seed0" / "record.jsonl"
+    printed = capsys.readouterr().out
+    assert "lr            0.002" in printed
+    assert "epoch 1/1  loss" in printed
+    record = records.read(path)
+    header = record.header
+    trained, val = data.load(folder)
+    assert (header["recipe"], header["size"], header["protocol"]) == ("augmentation", "small", "small")
+    assert header["dataset"]["name"] == "frames"
+    assert header["dataset"]["train"]["fingerprint"] == trained.fingerprint
+    assert header["dataset"]["val"]["fingerprint"] == val.fingerprint
+    assert header["dataset"]["val"]["frames"] == 4
+    assert header["parts"]["transforms"] == ["crop", "flip", "contrast", "brightness"]
+    assert (header["batch_size"], header["epochs"], header["seed"]) == (2, 1, 0)
+    model = RECIPES["augmentation"].small().build_model(num_classes=3)
+    assert header["parameters"] == describe.count_parameters(model)
+    assert set(records.ENVIRONMENT) <= set(header)
+    # The checkpoint is the model that was scored.
+    model.load_state_dict(training.load_checkpoint(path.parent)["model"])
+    assert record.final["map"] == evaluation.evaluate(model, val).map
+    (tested,) = record.named("test")
+    assert (tested["dataset"], tested["frames"]) == ("test", 2)
+    assert tested["map"] == evaluation.evaluate(model, data.load(test)[0]).map
+    (speed,) = record.named("speed")
+    assert [row["batch size"] for row in speed["batches"]] == [1, 8]
+
+    before = path.read_text()
+    assert train.main(arguments) == 2
+    line = capsys.readouterr().err.splitlines()[-1]
+    assert line.endswith("holds a run already; go on with --resume, or give another --output-dir")
+    assert train.main([*arguments, "--resume"]) == 0
+    assert path.read_text() == before
+
+
+def test_a_demonstration_is_made_again_in_its_folder(folder, monkeypatch):
+    monkeypatch.setattr(train, "DEMONSTRATION", {"batch_size": 2, "epochs": 2, "repeats": 3})
+    monkeypatch.setattr(data.paths, "assets", lambda: folder.parent)
+    (folder.parent / "sample").symlink_to(folder)
+    settings = train.resolve("ssd", epochs=0, seed=1)
+    first = train.run(settings)
+    again = train.run(settings)
+    assert [e["loss"] for e in first.record.epochs] == [e["loss"] for e in again.record.epochs]
+    assert first.record.header["protocol"] == "demonstration"
+    assert again.val is again.train  # evaluated on the frames it learnt
+    assert len(again.train) == 4
+    assert again.record.header["repeats"] == 3
+    assert again.record.named("speed") == []
+    # What is no demonstration is never overwritten.
+    train.run(train.resolve("ssd", epochs=1, dataset=folder, output_dir="kept"))
+    with pytest.raises(training.TrainingError, match="kept: holds a run already"):
+        train.run(train.resolve("ssd", epochs=0, output_dir="kept"))
+
+
+@pytest.mark.parametrize(
+    ("arguments", "line"),
+    [
+        (["yolo"], "no recipe 'yolo': choose one of ssd, augmentation"),
+        (["ssd", "--epochs", "-1"], "epochs is -1: it is a whole number from 0"),
+        (["ssd", "--batch-size", "0"], "batch_size is 0: it is a whole number from 1"),
+        (["ssd", "--seed", "-2"], "seed is -2"),
+        (["ssd", "--lr", "0"], "lr is 0.0: it is a number above zero"),
+        (["ssd", "--lr", "nan"], "lr is nan"),
+        (["ssd", "--size", "huge"], "size is 'huge': it is \"auto\", \"report\" or \"small\""),
+        (["ssd", "--devices", "0"], "devices is '0': it is"),
+        (["ssd", "--output-dir", "file"], "file: is a file; give a folder"),
+        (["ssd", "--epochs", "1", "--dataset", "nowhere"], "nowhere: no such folder"),
+        (["ssd", "--epochs", "1", "--dataset", "FOLDER", "--test", "nowhere"], "nowhere: no such folder"),
+    ],
+)
+def test_bad_input_ends_with_one_line_and_status_2(arguments, line, folder, tmp_path, capsys):
+    (tmp_path / "file").write_text("")
+    assert train.main([str(folder) if a == "FOLDER" else a for a in arguments]) == 2
+    error = capsys.readouterr().err
+    assert line in error
+    assert error.count("\n") == 1
+    assert not (tmp_path / "runs").exists()
+
+
+def test_notebooks_settings_of_the_wrong_type_get_one_line():
+    for wrong in ({"epochs": 1.5}, {"epochs": True}, {"batch_size": "4"}, {"lr": "high"}, {"seed": None}):
+        with pytest.raises(train.SettingsError, match=f"{next(iter(wrong))} is "):
+            train.resolve("ssd", **wrong)
+
+
+def test_a_loss_that_is_not_finite_ends_with_one_line(folder, capsys):
+    assert train.main(["ssd", "--epochs", "1", "--dataset", str(folder), "--lr", "1e30", "--batch-size", "1"]) == 1
+    error = capsys.readouterr().err.splitlines()[-1]
+    assert error.startswith("epoch 1, batch ")
+    assert "on the frames with image_id" in error
+
+
+def test_ctrl_c_ends_with_the_way_on(folder, monkeypatch, capsys):
+    def interrupted(*_, **__):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(training, "fit", interrupted)
+    assert train.main(["ssd", "--epochs", "1", "--dataset", str(folder)]) == 130
+    assert capsys.readouterr().err.endswith("with --resume goes on from the last whole epoch\n")
