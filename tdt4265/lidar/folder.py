@@ -62,9 +62,9 @@ def generate(
 ) -> Path:
     """Write a simulated dataset in the real one's layout into the folder `out`, and return the folder.
 
-    A finished folder is left as it is; one that was begun is gone on with. The files depend on all arguments
-    but `workers` (processes; one for each core by default). make_world(clip, split, seed, frames) gives a clip's `World`
-    (`street.make_world` by default); with several workers it must be importable.
+    A finished folder is left as it is; one that was begun is gone on with. The files depend on all arguments but
+    `workers` (processes; one for each core by default). make_world(clip, split, seed, frames) gives a clip's
+    `World` (`street.make_world` by default); with several workers it must be importable.
 
     Raises ValueError, in one line, when a number makes no sense, or when `out` holds something else or another
     simulation.

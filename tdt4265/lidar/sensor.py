@@ -22,7 +22,7 @@ MAX_RANGE = 300.0  # metres; what lies farther is sky
 
 # One clip's sensor and exposure, where World.noise doesn't say otherwise.
 NOISE = {
-    "intensity": 0.075,  # standard deviation at the picture's bright end, as a share of it; darker pixels have less
+    "intensity": 0.078,  # standard deviation as a share of the picture's bright end; where nothing returns, 0.6 of it
     "ambient": 0.07,  # the same in the dark; brighter pixels have less
     "row": 0.007,  # relative differences between the beams' gains
     "dropout": 0.0008,  # share of rays lost for no reason
@@ -39,7 +39,9 @@ BRIGHT_END = 0.9  # of white
 DETECTION = 1.3e-5  # a return is found where reflectivity / range^2 exceeds this (10 % at 88 m)
 FADING = 0.5  # standard deviation of the logarithm of a return's strength
 RESPONSE = 0.7  # exponent by which the photon counts are compressed
-ROUGHNESS = 0.15  # exponent of the cosine: rough surfaces send light back even at grazing angles
+ROUGH, SMOOTH = 0.15, 1.0  # exponents of the cosine: rough surfaces send light back even at grazing angles
+SMOOTH_SURFACES = ("paint", "glass", "plastic")
+PIXEL = 2 * np.pi / COLUMNS  # radians
 TRANSLUCENT = ("leaf", "leaves", "foliage", "grass", "bush", "hedge", "needle")
 
 
@@ -130,6 +132,9 @@ class Sensor:
             name: np.array([getattr(m, name) for m in world.materials], np.float32)
             for name in ("reflectivity", "retroreflection", "dropout", "grain", "grain_size")
         }
+        self.exponent = np.array(
+            [SMOOTH if any(word in m.name for word in SMOOTH_SURFACES) else ROUGH for m in world.materials]
+        )
         self.translucent = np.array([any(word in m.name for word in TRANSLUCENT) for m in world.materials])
         if self.street.materials.max(initial=-1) >= len(world.materials):
             last = self.street.materials.max()
@@ -165,14 +170,14 @@ class Sensor:
         point = pose[:3].astype(np.float32) + reach[:, None] * view
         facing = -(normal * view).sum(1)
         normal = normal * np.sign(facing)[:, None]  # surfaces have two sides: the one that is seen counts
-        reflectivity = self._reflectivity(material, point, users[hit], centres)
+        reflectivity = self._reflectivity(material, point, reach, users[hit], centres)
 
         signal, found = self._laser(reflectivity, np.abs(facing), reach, material, rng)
         intensity = np.zeros(len(rays))
         intensity[hit] = signal**RESPONSE
         bright = np.percentile(intensity, noise["high"])
-        grains = np.sqrt(0.15 + 0.85 * np.clip(intensity / bright, 0, 1))  # of light: photons are counted
-        intensity += rng.normal(0, 1, len(rays)) * grains * noise["intensity"] * bright
+        counted = np.sqrt(0.35 + 0.65 * np.clip(2.5 * intensity / bright, 0, 1))
+        intensity += rng.normal(0, 1, len(rays)) * counted * noise["intensity"] * bright
         shown = np.zeros((ROWS, COLUMNS))
         shown[hit.reshape(shown.shape)] = np.where(found, np.maximum(reach + rng.normal(0, 0.02, len(reach)), 0.1), 0)
 
@@ -211,14 +216,19 @@ class Sensor:
         )
         return Tracer(together), owner, centres
 
-    def _reflectivity(self, material, point, user, centres) -> np.ndarray:
-        """Reflectivity at each hit: the material's, with its grain. Road users carry their grain with them."""
+    def _reflectivity(self, material, point, reach, user, centres) -> np.ndarray:
+        """Reflectivity at each hit: the material's, with its grain as far as a pixel doesn't average it out.
+
+        Road users carry their grain with them.
+        """
         local = point.copy()
         local[user >= 0] -= centres[user[user >= 0]]
         # Courses of stone, boards, slats: most surfaces vary more upwards than along.
-        local *= np.array([1, 1, 2], np.float32) / self.materials["grain_size"][material][:, None]
+        size = self.materials["grain_size"][material]
+        local *= np.array([1, 1, 2], np.float32) / size[:, None]
         grain = np.zeros(len(point), np.float32)
         for frequency, weight in ((0.37, 0.5), (1.0, 1.0), (2.6, 1.0)):
+            weight = weight / (1 + PIXEL * reach * frequency / size)
             grain += weight * map_coordinates(self.grain, local.T * frequency, order=1, mode="grid-wrap")
         # Linear interpolation between lattice points keeps about 0.55 of the lattice's standard deviation.
         grain /= 0.55 * 1.5
@@ -229,7 +239,7 @@ class Sensor:
     def _laser(self, reflectivity, cosine, reach, material, rng) -> tuple[np.ndarray, np.ndarray]:
         """Reported intensity of each hit, and whether its return is strong enough to give a range."""
         noise = self.noise
-        returned = reflectivity * cosine**ROUGHNESS + self.materials["retroreflection"][material] * cosine
+        returned = reflectivity * cosine ** self.exponent[material] + self.materials["retroreflection"][material] * cosine
         strength = noise["sensitivity"] * returned / np.maximum(reach, 1) ** 2
         found = strength * np.exp(rng.normal(0, FADING, len(reach))) > DETECTION
         found &= rng.random(len(reach)) >= noise["dropout"]
