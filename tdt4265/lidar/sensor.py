@@ -239,7 +239,8 @@ class Sensor:
     def _laser(self, reflectivity, cosine, reach, material, rng) -> tuple[np.ndarray, np.ndarray]:
         """Reported intensity of each hit, and whether its return is strong enough to give a range."""
         noise = self.noise
-        returned = reflectivity * cosine ** self.exponent[material] + self.materials["retroreflection"][material] * cosine
+        returned = reflectivity * cosine ** self.exponent[material]
+        returned += self.materials["retroreflection"][material] * cosine
         strength = noise["sensitivity"] * returned / np.maximum(reach, 1) ** 2
         found = strength * np.exp(rng.normal(0, FADING, len(reach))) > DETECTION
         found &= rng.random(len(reach)) >= noise["dropout"]
