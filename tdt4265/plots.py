@@ -42,15 +42,14 @@ def _strip(ax, pixels: np.ndarray, left: int, right: int) -> None:
     ax.tick_params(labelsize=8)
 
 
-def draw_boxes(ax, boxes, labels, categories: Mapping[int, str], scores=None, dashed: bool = False) -> None:
-    """Outlines boxes [N, 4] on axes in pixel coordinates; with scores, each box carries its class and score."""
+def draw_boxes(ax, boxes, labels, scores=None, dashed: bool = False) -> None:
+    """Outlines boxes [N, 4] on axes in pixel coordinates, in their classes' colours; with scores, each carries its own."""
     boxes, labels = torch.as_tensor(boxes).tolist(), torch.as_tensor(labels).tolist()
     for index, ((x1, y1, x2, y2), label) in enumerate(zip(boxes, labels, strict=True)):
         ax.add_patch(Rectangle((x1, y1), x2 - x1, y2 - y1, fill=False, linewidth=1.4, edgecolor=colour(label),
                                linestyle=(0, (2, 1.5)) if dashed else "solid"))
         if scores is not None:
-            text = f"{categories[label]} {float(scores[index]):.2f}"
-            ax.text(x1, y1 - 1, text, fontsize=6.5, color=colour(label), va="bottom", clip_on=True)
+            ax.text(x1, y1 - 1, f"{float(scores[index]):.2f}", fontsize=6.5, color=colour(label), va="bottom", clip_on=True)
 
 
 def _legend(ax, categories: Mapping[int, str], labels: set[int]) -> None:
@@ -85,7 +84,7 @@ def panorama(image: torch.Tensor, boxes=None, labels=None, scores=None, *, categ
     figure, axes = plt.subplots(rows, 1, figsize=(WIDTH, height), layout="constrained", squeeze=False)
     for row, ax in enumerate(axes[:, 0]):
         _strip(ax, pixels, row * width // rows, (row + 1) * width // rows)
-        draw_boxes(ax, boxes, labels, categories, scores)
+        draw_boxes(ax, boxes, labels, scores)
     axes[-1, 0].set_xlabel("column (pixels)", fontsize=9)
     _legend(axes[0, 0], categories, set(torch.as_tensor(labels).tolist()))
     axes[0, 0].set_title(title, fontsize=10, loc="right")
@@ -105,8 +104,8 @@ def detections(image: torch.Tensor, target: Mapping, prediction: Mapping, *, cat
         truth_ax, found_ax = axes[2 * half], axes[2 * half + 1]
         for ax in (truth_ax, found_ax):
             _strip(ax, pixels, half * width // 2, (half + 1) * width // 2)
-        draw_boxes(truth_ax, target["boxes"], target["labels"], categories, dashed=True)
-        draw_boxes(found_ax, found, names, categories, prediction["scores"].cpu()[keep])
+        draw_boxes(truth_ax, target["boxes"], target["labels"], dashed=True)
+        draw_boxes(found_ax, found, names, prediction["scores"].cpu()[keep])
         truth_ax.set_ylabel("ground truth", fontsize=9)
         found_ax.set_ylabel(f"detections,\nscore ≥ {threshold:g}", fontsize=9)
     axes[-1].set_xlabel("column (pixels)", fontsize=9)
@@ -172,11 +171,14 @@ def curves(runs: Mapping[str, Sequence[Mapping]], keys: Sequence[str], labels: S
     return figure
 
 
-def precision_recall(points: Mapping[str, tuple[Sequence[float], Sequence[float]]], title: str = "") -> Figure:
-    """Precision over recall, one line a class. points: class name -> (recall [R], precision [R])."""
+def precision_recall(
+    points: Mapping[str, tuple[Sequence[float], Sequence[float]]], *, categories: Mapping[int, str], title: str = ""
+) -> Figure:
+    """Precision over recall, one line a class in its colour. points: class name -> (recall [R], precision [R])."""
+    labels = {name: label for label, name in categories.items()}
     figure, ax = plt.subplots(figsize=(5.5, 4.2), layout="constrained")
     for name, (recall, precision) in points.items():
-        ax.plot(recall, precision, label=name)
+        ax.plot(recall, precision, label=name, color=colour(labels[name]), linewidth=2)
     ax.set(xlim=(0, 1), ylim=(0, 1.03), xlabel="recall", ylabel="precision", title=title)
     ax.grid(alpha=0.3)
     ax.legend(fontsize=8)

@@ -44,7 +44,7 @@ def test_detections_below_the_threshold_are_left_out(image):
     figure = plots.detections(image, TARGET, PREDICTION, categories=CATEGORIES, threshold=0.5)
     truth, found = figure.axes[0], figure.axes[1]
     assert len(rectangles(truth)) == 2 and len(rectangles(found)) == 1
-    assert [text.get_text() for text in found.texts] == ["car 0.90"]
+    assert [text.get_text() for text in found.texts] == ["0.90"]
 
 
 def test_channels_are_in_the_pictures_order(image):
@@ -72,3 +72,9 @@ def test_curves_skip_epochs_without_the_figure():
 
 def test_every_class_has_its_own_colour():
     assert len({plots.colour(label) for label in range(1, 9)}) == 8
+
+
+def test_precision_recall_has_the_class_colours():
+    figure = plots.precision_recall({"person": ([0, 1], [1, 0.5])}, categories=CATEGORIES)
+    (line,) = figure.axes[0].lines
+    assert line.get_label() == "person" and line.get_color() == plots.colour(7)
