@@ -161,7 +161,7 @@ def test_a_material_the_world_lacks_is_named():
 
 def test_a_road_user_across_the_seam_gets_a_box_at_either_edge():
     frame = shot(world(Box(1, -8, 0.5, (4, 2, 1.5)), Box(7, 9, 3, (0.5, 0.5, 1.8))))
-    found = folder.labels(frame.users, [1, 7])
+    found = folder.labels(frame.users, frame.unhidden, [1, 7])
     assert [a["category_id"] for a in found] == [1, 1, 7]
     left, right, person = (a["bbox"] for a in found)
     assert left[0] == 0 and right[0] + right[2] == 1024 and left[2] + right[2] < 200
@@ -178,15 +178,23 @@ def test_what_stands_in_front_takes_pixels_and_shrinks_the_box():
     whole, part = (frame.users == 0 for frame in (alone, hidden))
     assert 0 < part.sum() < whole.sum() and not (part & ~whole).any()
     assert (hidden.users[whole & ~part] == 1).all()
-    boxes = [folder.labels(frame.users, [7, 1])[0]["bbox"] for frame in (alone, hidden)]
+    boxes = [folder.labels(frame.users, frame.unhidden, [7, 1])[0]["bbox"] for frame in (alone, hidden)]
     assert boxes[1][1] == boxes[0][1] and boxes[1][3] < boxes[0][3], "the head is seen, the legs are not"
 
 
 def test_what_is_tiny_or_of_no_category_gets_no_label():
     users = np.full((128, 1024), -1)
     users[10:30, 10:20], users[10:30, 50], users[60:65, 60:90], users[70:76, 70:72] = 0, 1, 2, 3
-    assert [a["category_id"] for a in folder.labels(users, [0, 7, 7, 5])] == [5]
-    assert [a["category_id"] for a in folder.labels(users, [3, 7, 7, 5])] == [3, 5]
+    assert [a["category_id"] for a in folder.labels(users, users, [0, 7, 7, 5])] == [5]
+    assert [a["category_id"] for a in folder.labels(users, users, [3, 7, 7, 5])] == [3, 5]
+
+
+def test_what_the_street_hides_nearly_wholly_gets_no_label():
+    frame = shot(world(Box(7, 12, 0, (0.6, 0.6, 1.8)), static=[box(9, 0, 0, (1, 2, 1.6), 1)]))
+    whole, seen = (frame.unhidden == 0).sum(), (frame.users == 0).sum()
+    assert 0 < seen < 0.2 * whole
+    assert folder.labels(frame.users, frame.unhidden, [7]) == []
+    assert len(folder.labels(frame.unhidden, frame.unhidden, [7])) == 1
 
 
 def digest(out):

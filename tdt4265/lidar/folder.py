@@ -36,6 +36,8 @@ CHUNK = 10  # frames a worker renders before it reports, and may turn to another
 
 # Smaller than this, nobody would have drawn a box: about the first percentile of the real boxes.
 MIN_PIXELS, MIN_WIDTH, MIN_HEIGHT = 12, 2, 6
+# Less of a road user than this share, behind leaves and walls, is not recognised, unless it is that many pixels.
+MIN_SHARE, ENOUGH_PIXELS = 0.2, 150
 
 WorldMaker = Callable[..., World]
 
@@ -200,24 +202,29 @@ def _render_chunk(out, clip: Clip, frames, clip_length, seed, make_world) -> Non
             return
         noise = np.random.SeedSequence([seed, ("train", "val").index(clip.split), clip.index, frame])
         shot = sensor.render(frame / 10, np.random.default_rng(noise))
+        found = labels(shot.users, shot.unhidden, categories)
         png = io.BytesIO()
         Image.fromarray(shot.image).save(png, "png", compress_level=3)
         _write(out / PARTS, out / _file_name(clip, frame), png.getvalue())
-        _write(out / PARTS, _part(out, clip, frame), json.dumps(labels(shot.users, categories)).encode())
+        _write(out / PARTS, _part(out, clip, frame), json.dumps(found).encode())
 
 
-def labels(users: np.ndarray, categories: list[int]) -> list[dict]:
+def labels(users: np.ndarray, unhidden: np.ndarray, categories: list[int]) -> list[dict]:
     """Annotations, in COCO format but without ids, of what a frame shows.
 
-    users: int [H, W], the road user seen in each pixel or -1. categories: each road user's, 0 for one without labels.
-    A box encloses the pixels in which its road user is seen; a road user across the seam of the ring gets one at either
-    edge. Parts under 12 pixels, 2 columns or 6 rows get none.
+    users: int [H, W], the road user seen in each pixel or -1. unhidden: the same without the street, as in
+    `sensor.Frame`. categories: each road user's, 0 for one without labels.
+    A box encloses the pixels in which its road user is seen; a road user across the seam of the ring gets one at
+    either edge. Parts under 12 pixels, 2 columns or 6 rows get none, nor does a road user of whom the street leaves
+    less than a fifth to be seen, unless that is 150 pixels.
     """
     found = []
     for user in np.unique(users[users >= 0]):
-        if not categories[user]:
+        mask = users == user
+        enough = min(MIN_SHARE * (unhidden == user).sum(), ENOUGH_PIXELS)
+        if not categories[user] or mask.sum() < enough:
             continue
-        for part in split_at_seam(users == user):
+        for part in split_at_seam(mask):
             rows, columns = np.flatnonzero(part.any(1)), np.flatnonzero(part.any(0))
             width, height = float(np.ptp(columns) + 1), float(np.ptp(rows) + 1)
             if part.sum() < MIN_PIXELS or width < MIN_WIDTH or height < MIN_HEIGHT:

@@ -51,11 +51,13 @@ class Frame:
 
     image: uint8 [128, 1024, 3]: intensity, ambient, range.
     users: int32 [128, 1024]: index into `World.users` of what each ray meets, -1 for none.
+    unhidden: int32 [128, 1024]: what `users` would be if the street weren't there.
     range: float32 [128, 1024]: metres to the first surface without noise, inf where there is none.
     """
 
     image: np.ndarray
     users: np.ndarray
+    unhidden: np.ndarray
     range: np.ndarray
 
 
@@ -152,12 +154,13 @@ class Sensor:
         rays = beams(pose[3], np.radians(noise["pitch"]), np.radians(noise["roll"])).reshape(-1, 3)
         moving, owner, centres = self._road_users(t)
         distance, face = self.street.nearest(pose[:3], rays)
-        users = np.full(len(rays), -1, np.int32)
+        users, unhidden = np.full((2, len(rays)), -1, np.int32)
         material = self.street.materials[face]
         normal = self.street.normals[face]
         if moving is not None:
             near, near_face = moving.nearest(pose[:3], rays)
-            front = near < distance
+            met, front = near < MAX_RANGE, near < distance
+            unhidden[met] = owner[near_face[met]]
             distance[front] = near[front]
             users[front] = owner[near_face[front]]
             material[front] = moving.materials[near_face[front]]
@@ -193,9 +196,8 @@ class Sensor:
             expose(ambient.reshape(ROWS, COLUMNS) * self.gains[1], low, high),
             expose(shown, noise["near"], noise["far"], measured=shown > 0),
         ]
-        return Frame(
-            np.stack(picture, axis=2), users.reshape(ROWS, COLUMNS), distance.reshape(ROWS, COLUMNS)
-        )
+        maps = (values.reshape(ROWS, COLUMNS) for values in (users, unhidden, distance))
+        return Frame(np.stack(picture, axis=2), *maps)
 
     def _road_users(self, t: float) -> tuple[Tracer | None, np.ndarray, np.ndarray]:
         """All road users at time t as one Tracer, the user of each of its faces, and each user's centre [users, 3]."""
