@@ -350,8 +350,8 @@ def measure_speed(
         batch = [images[i % len(images)].to(device) for i in range(batch_size)]
         for _ in range(3):
             model(batch)
-        calls, start = 0, _now(device)
-        while (elapsed := _now(device) - start) < seconds or calls == 0:
+        calls, start = 0, now(device)
+        while (elapsed := now(device) - start) < seconds or calls == 0:
             model(batch)
             calls += 1
         speed = calls * batch_size / elapsed
@@ -360,7 +360,8 @@ def measure_speed(
     return pd.DataFrame(rows, columns=["device", "threads", "batch size", "frames a second", "milliseconds a frame"])
 
 
-def _now(device: torch.device) -> float:
+def now(device: torch.device) -> float:
+    """Seconds on a clock that only differences mean anything of, once the device has done what it was given."""
     if device.type == "cuda":  # its kernels run on after the call that started them has returned
         torch.cuda.synchronize(device)
     return time.perf_counter()

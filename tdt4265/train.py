@@ -7,6 +7,8 @@
 from __future__ import annotations
 
 import argparse
+import contextlib
+import io
 import math
 import os
 import sys
@@ -174,7 +176,9 @@ def run(settings: Settings) -> Run:
     """
     fabric = training.launch(settings.devices)
     recipe, demonstration = settings.recipe, settings.protocol == "demonstration"
-    with fabric.rank_zero_first():  # it generates or downloads what the others then find
+    # The first process generates or downloads what the others then find, and speaks for all.
+    silence = contextlib.redirect_stdout(io.StringIO()) if fabric.global_rank else contextlib.nullcontext()
+    with fabric.rank_zero_first(), silence:
         train, val = data.load(settings.dataset)
         test = None if settings.test is None else data.load(settings.test)[0]
         torch.manual_seed(settings.seed)

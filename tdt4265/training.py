@@ -375,7 +375,8 @@ def launch(devices: str | int = "auto") -> lightning.Fabric:
     accelerator = os.environ.get("LT_ACCELERATOR", accelerator)  # `fabric run --accelerator`
     precision = os.environ.get("LT_PRECISION", _precision() if accelerator in ("cuda", "gpu") else "32-true")
     nodes = int(os.environ["WORLD_SIZE"]) // count if "LOCAL_WORLD_SIZE" in os.environ else 1
-    # A detector may hold parameters that a batch doesn't reach, such as the box head's where no frame has a box.
+    # A detector may hold parameters that a batch doesn't reach, such as the box head's where no frame has a box;
+    # where it holds none, torch says once that looking for them was not needed.
     several = count * nodes > 1 and "LT_STRATEGY" not in os.environ
     strategy = DDPStrategy(find_unused_parameters=True) if several else "auto"
     logging.getLogger("lightning.fabric").setLevel(logging.WARNING)  # it would announce each choice of ours

@@ -134,7 +134,7 @@ def test_a_run_learns_and_leaves_checkpoint_and_record(tmp_path, capsys):
 
 def test_a_detector_of_torchvision_is_trained_by_the_same_function(tmp_path):
     detector = torchvision.models.detection.ssdlite320_mobilenet_v3_large(
-        weights=None, weights_backbone=None, num_classes=3, size=(64, 64)
+        weights=None, weights_backbone=None, num_classes=3
     )
     _, record = train(tmp_path / "run", detector, Frames(2), epochs=1)
     assert set(record.final["losses"]) == {"classification", "bbox_regression"}
