@@ -265,6 +265,21 @@ def test_clips_and_seeds_differ(finished, tmp_path):
     assert not (other / "val_annotations.json").exists(), "no val clips, no val labels"
 
 
+def test_the_sample_is_a_frame_of_each_of_twelve_clips(tmp_path):
+    out = folder.sample(tmp_path, workers=1, make_world=street)
+    names = [p.stem for split in ("train", "val") for p in sorted(out.glob(f"images/{split}/*.png"))]
+    assert names == [f"sim_Video{clip:05d}_50" for clip in range(12)]
+    assert len(json.loads((out / "val_annotations.json").read_text())["images"]) == 4
+
+
+def test_the_command_writes_a_street(tmp_path, capsys):
+    out = tmp_path / "sim"
+    assert main([str(out), "--train-clips", "1", "--val-clips", "0", "--frames", "1", "--workers", "1"]) == 0
+    assert json.loads((out / "train_annotations.json").read_text())["annotations"], "somebody is always about"
+    assert main([str(out), "--train-clips", "2"]) == 2
+    assert "was begun with train_clips 1, val_clips 0, frames 1, not" in capsys.readouterr().err
+
+
 def test_bad_requests_get_one_line(tmp_path, capsys):
     (tmp_path / "thesis.txt").write_text("not to be mixed with frames")
     with pytest.raises(ValueError, match="holds other files"):
