@@ -606,21 +606,21 @@ def make_motorcycle(rng: np.random.Generator, palette: Palette) -> Mesh:
     plate = palette.add("plate", 0.7, retroreflection=8.0)
     r, wheelbase = 0.31, 1.42
     rear, front = np.array([-wheelbase / 2, 0, r]), np.array([wheelbase / 2, 0, r])
-    head = (*front, -0.32, 0, 0.62)
+    head = np.add(front, (-0.32, 0, 0.62))
     parts = []
     for hub in (rear, front):
         parts += [ring(r - 0.06, 0.13, dark, hub, 14), disc(0.17, metal, hub, sides=10)]
-        parts.append(box((0.42, 0.15, 0.05), paint, (*hub, 0, 0, r + 0.03)))
+        parts.append(box((0.42, 0.15, 0.05), paint, np.add(hub, (0, 0, r + 0.03))))
     parts.append(ellipsoid((0.36, 0.17, 0.16), paint, (0.12, 0, 0.82)))
     parts.append(box((0.5, 0.3, 0.36), metal, (0.0, 0, 0.45)))
     parts.append(box((0.75, 0.26, 0.12), dark, (-0.42, 0, 0.8)))
     parts.append(box((0.35, 0.2, 0.22), paint, (-0.62, 0, 0.68)))
     for side in (-1, 1):
-        parts.append(tube(np.array([(*front, 0, side * 0.1, 0), (*head, 0, side * 0.1, 0)]), 0.03, metal, 5))
-        parts.append(tube(np.array([(*head, 0, side * 0.02, 0.08), (*head, -0.12, side * 0.36, 0.16)]), 0.022, dark, 4))
-        parts.append(box((0.04, 0.12, 0.09), dark, (*head, -0.02, side * 0.3, 0.3)))
+        parts.append(tube(np.array([front, head]) + (0, side * 0.1, 0), 0.03, metal, 5))
+        parts.append(tube(np.array([np.add(head, (0, side * 0.02, 0.08)), np.add(head, (-0.12, side * 0.36, 0.16))]), 0.022, dark, 4))
+        parts.append(box((0.04, 0.12, 0.09), dark, np.add(head, (-0.02, side * 0.3, 0.3))))
     parts.append(tube(np.array([(0.1, -0.17, 0.3), (-0.8, -0.2, 0.4)]), 0.05, metal, 6))
-    parts.append(ellipsoid((0.08, 0.12, 0.1), lamp, (*head, 0.1, 0, 0.0), 6))
+    parts.append(ellipsoid((0.08, 0.12, 0.1), lamp, np.add(head, (0.1, 0, 0.0)), 6))
     parts.append(box((0.06, 0.14, 0.08), lamp, (-0.83, 0, 0.74)))
     parts.append(box((0.03, 0.18, 0.15), plate, (-0.88, 0, 0.56)))
     if rng.random() < 0.4:
