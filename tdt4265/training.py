@@ -8,7 +8,6 @@ goes on to the very result it would have had, and augmentation does not depend o
 from __future__ import annotations
 
 import json
-import logging
 import math
 import os
 import time
@@ -149,12 +148,12 @@ def _train_epoch(
             group["lr"] = lr
         losses = model(images, targets)
         loss = sum(losses.values())
-        _stop_unless_finite(loss, f"loss ({_listed(losses)})", epoch, batch, targets)
+        _stop_unless_finite("loss", loss, losses, epoch, batch, targets)
         optimizer.zero_grad()
         fabric.backward(loss)
         norm = fabric.clip_gradients(model, optimizer, max_norm=clip_norm or math.inf, error_if_nonfinite=False)
         if not _scales_loss(fabric):  # a loss scaled for 16 bits overflows now and then; its scaler then skips the step
-            _stop_unless_finite(norm, "gradient's norm", epoch, batch, targets)
+            _stop_unless_finite("gradient's norm", norm, losses, epoch, batch, targets)
         optimizer.step()
         seen += len(images)
         for name, value in losses.items():
@@ -227,17 +226,17 @@ def _loader(
     return fabric.setup_dataloaders(loader, use_distributed_sampler=False)
 
 
-def _stop_unless_finite(value: Tensor, what: str, epoch: int, batch: int, targets: list[dict]) -> None:
-    if not math.isfinite(value.item()):
-        frames = ", ".join(str(int(target["image_id"])) for target in targets)
-        raise FloatingPointError(
-            f"epoch {epoch}, batch {batch}: the {what} is {value.item()} on the frames with image_id {frames}; "
-            "lower lr, set clip_norm, or look at their boxes"
-        )
-
-
-def _listed(losses: dict[str, Tensor]) -> str:
-    return ", ".join(f"{name} {value.item():.4g}" for name, value in losses.items())
+def _stop_unless_finite(
+    what: str, value: Tensor, losses: dict[str, Tensor], epoch: int, batch: int, targets: list[dict]
+) -> None:
+    if math.isfinite(value.item()):
+        return
+    parts = ", ".join(f"{name} {loss.item():.4g}" for name, loss in losses.items())
+    frames = ", ".join(str(int(target["image_id"])) for target in targets)
+    raise FloatingPointError(
+        f"epoch {epoch}, batch {batch}: the {what} is {value.item()} (losses: {parts}) on the frames with image_id "
+        f"{frames}; lower lr, set clip_norm, or look at their boxes"
+    )
 
 
 def _scales_loss(fabric: lightning.Fabric) -> bool:
@@ -379,7 +378,6 @@ def launch(devices: str | int = "auto") -> lightning.Fabric:
     # where it holds none, torch says once that looking for them was not needed.
     several = count * nodes > 1 and "LT_STRATEGY" not in os.environ
     strategy = DDPStrategy(find_unused_parameters=True) if several else "auto"
-    logging.getLogger("lightning.fabric").setLevel(logging.WARNING)  # it would announce each choice of ours
     if "LT_CLI_USED" in os.environ:
         return lightning.Fabric(strategy=strategy, precision=precision)
     fabric = lightning.Fabric(

@@ -319,7 +319,7 @@ def test_a_loss_that_is_not_finite_stops_the_run_with_its_frames(tmp_path):
     with pytest.raises(FloatingPointError) as error:
         train(tmp_path / "run", model)
     frames = ", ".join(map(str, model.frames))
-    assert "epoch 2, batch 2: the loss (boxes nan, classes " in str(error.value)
+    assert "epoch 2, batch 2: the loss is nan (losses: boxes nan, classes " in str(error.value)
     assert f"on the frames with image_id {frames};" in str(error.value)
     assert "\n" not in str(error.value)
     assert len(lines(tmp_path / "run")) == 1
@@ -332,7 +332,7 @@ def test_a_gradient_that_is_not_finite_stops_the_run_too(tmp_path):
             losses = super().forward(images, targets)
             return {**losses, "root": (0 * losses["boxes"]).sqrt()} if self.training else losses
 
-    with pytest.raises(FloatingPointError, match="epoch 1, batch 1: the gradient's norm is nan on the frames"):
+    with pytest.raises(FloatingPointError, match=r"epoch 1, batch 1: the gradient's norm is nan .* on the frames"):
         train(tmp_path / "run", Breaks())
     assert not (tmp_path / "run").exists()
 
