@@ -53,14 +53,19 @@ def parts(model: nn.Module, image_size: tuple[int, int] = IMAGE_SIZE) -> pd.Data
         model.train(was_training)
 
     names = {module: name for name, module in model.named_modules()}
-    flops = {name: sum(counts.values()) for name, counts in counter.get_flop_counts().items()}
-    root = type(model).__name__
+    counted = {name: sum(counts.values()) for name, counts in counter.get_flop_counts().items()}
+
+    def flops(module: nn.Module) -> int:
+        # What is never called itself, such as a list of layers, is what its children are.
+        name = f"{type(model).__name__}.{names[module]}"
+        return counted[name] if name in counted else sum(flops(child) for child in module.children())
+
     rows = [
         {
             "part": name,
             "outputs": ", ".join(outputs[name]),
             "parameters": sum(p.numel() for module in modules for p in module.parameters()),
-            "GFLOP": round(sum(flops.get(f"{root}.{names[module]}", 0) for module in modules) / 1e9, 3),
+            "GFLOP": round(sum(flops(module) for module in modules) / 1e9, 3),
         }
         for name, modules in found.items()
     ]

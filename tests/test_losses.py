@@ -1,0 +1,118 @@
+"""Losses against loops that follow the papers' sums, and against torchvision's SSD."""
+
+import math
+from types import SimpleNamespace
+
+import pytest
+import torch
+import torch.nn.functional as F
+from torchvision.models.detection._utils import BoxCoder, SSDMatcher
+from torchvision.models.detection.ssd import SSD
+from torchvision.ops import box_iou
+
+from tdt4265.boxes import anchor_targets, match, pad_boxes
+from tdt4265.losses import MultiboxLoss, SoftmaxFocalLoss
+from tdt4265.recipes import SSD_ANCHORS
+
+ANCHORS = SSD_ANCHORS(SSD_ANCHORS.grid_shapes((64, 64)))
+LOSSES = [MultiboxLoss(), SoftmaxFocalLoss()]
+
+
+def scene(pictures=2, classes=5, seed=0):
+    """Random network outputs, and the targets of random boxes."""
+    g = torch.Generator().manual_seed(seed)
+    corner = 40 * torch.rand(pictures, 3, 2, generator=g)
+    boxes = list(torch.cat([corner, corner + 6 + 15 * torch.rand(pictures, 3, 2, generator=g)], dim=-1))
+    labels = list(torch.randint(1, classes, (pictures, 3), generator=g))
+    logits = torch.randn(pictures, len(ANCHORS), classes, generator=g)
+    offsets = torch.randn(pictures, len(ANCHORS), 4, generator=g)
+    padded, valid = pad_boxes(boxes)
+    targets = anchor_targets(match(ANCHORS, padded, valid), padded, torch.stack(labels), ANCHORS)
+    return logits, offsets, *targets, boxes, labels
+
+
+def smooth_l1(x):
+    return 0.5 * x * x if abs(x) < 1 else abs(x) - 0.5
+
+
+def boxes_by_loops(offsets, labels, targets):
+    total, count = 0.0, 0
+    for b, n in (labels > 0).nonzero().tolist():
+        count += 1
+        differences = (offsets[b, n] - targets[b, n]).tolist()
+        total += sum(smooth_l1(d) for d in differences)
+    return total / count
+
+
+def test_multibox_equals_loops():
+    logits, offsets, labels, targets, *_ = scene()
+    total, count = 0.0, 0
+    for b in range(len(logits)):
+        positives, negatives = [], []
+        for n in range(len(ANCHORS)):
+            exponentials = [math.exp(value) for value in logits[b, n].tolist()]
+            label = int(labels[b, n])
+            surprise = -math.log(exponentials[label] / sum(exponentials))
+            (positives if label else negatives).append(surprise)
+        total += sum(positives) + sum(sorted(negatives, reverse=True)[: 3 * len(positives)])
+        count += len(positives)
+    losses = MultiboxLoss()(logits, offsets, labels, targets)
+    assert losses["classification"].item() == pytest.approx(total / count, rel=1e-5)
+    assert losses["bbox_regression"].item() == pytest.approx(boxes_by_loops(offsets, labels, targets), rel=1e-5)
+
+
+def test_multibox_equals_torchvision_values_and_gradients():
+    logits, offsets, labels, targets, boxes, classes = scene(pictures=3, seed=1)
+    logits.requires_grad_(), offsets.requires_grad_()
+    ours = MultiboxLoss()(logits, offsets, labels, targets)
+    our_gradients = torch.autograd.grad(sum(ours.values()), [logits, offsets])
+
+    ssd = SimpleNamespace(box_coder=BoxCoder((10.0, 10.0, 5.0, 5.0)), neg_to_pos_ratio=3)
+    theirs = SSD.compute_loss(
+        ssd,
+        [{"boxes": b, "labels": c} for b, c in zip(boxes, classes, strict=True)],
+        {"bbox_regression": offsets, "cls_logits": logits},
+        [ANCHORS] * 3,
+        [SSDMatcher(0.5)(box_iou(b, ANCHORS)) for b in boxes],
+    )
+    their_gradients = torch.autograd.grad(sum(theirs.values()), [logits, offsets])
+    torch.testing.assert_close(ours, theirs)
+    torch.testing.assert_close(our_gradients, their_gradients)
+
+
+def test_softmax_focal_equals_loops():
+    logits, offsets, labels, targets, *_ = scene(seed=2)
+    total = 0.0
+    for b in range(len(logits)):
+        for n in range(len(ANCHORS)):
+            exponentials = [math.exp(value) for value in logits[b, n].tolist()]
+            p = exponentials[labels[b, n]] / sum(exponentials)
+            total -= (1000 if labels[b, n] else 10) * (1 - p) ** 2 * math.log(p)
+    losses = SoftmaxFocalLoss()(logits, offsets, labels, targets)
+    assert losses["classification"].item() == pytest.approx(total / labels.numel(), rel=1e-5)
+    assert losses["bbox_regression"].item() == pytest.approx(boxes_by_loops(offsets, labels, targets), rel=1e-5)
+
+
+def test_focal_without_focus_is_cross_entropy():
+    logits, offsets, labels, targets, *_ = scene(seed=3)
+    loss = SoftmaxFocalLoss(alpha_background=1, alpha_object=1, gamma=0)(logits, offsets, labels, targets)
+    torch.testing.assert_close(loss["classification"], F.cross_entropy(logits.flatten(0, 1), labels.flatten()))
+
+
+@pytest.mark.parametrize("loss", LOSSES)
+def test_finite_without_boxes_and_when_certainly_wrong(loss):
+    logits, offsets, labels, targets, *_ = scene()
+    logits = (1000 * logits).requires_grad_()  # probabilities of exactly 0 and 1
+    offsets.requires_grad_()
+    for target_labels in (labels, torch.zeros_like(labels)):
+        losses = loss(logits, offsets, target_labels, targets)
+        assert all(value.isfinite() and value.ndim == 0 for value in losses.values())
+        for gradient in torch.autograd.grad(sum(losses.values()), [logits, offsets]):
+            assert gradient.isfinite().all()
+    assert losses["bbox_regression"] == 0
+
+
+@pytest.mark.parametrize("loss", LOSSES)
+def test_scores_are_the_foreground_of_a_softmax(loss):
+    logits = torch.tensor([[[0.0, math.log(2), math.log(5)]]])
+    torch.testing.assert_close(loss.scores(logits), torch.tensor([[[2 / 8, 5 / 8]]]))

@@ -1,0 +1,111 @@
+"""The recipes: the reports' parameter counts, the story of one part at a time, records."""
+
+import json
+from dataclasses import FrozenInstanceError, fields
+
+import pytest
+import torch
+
+from tdt4265.describe import count_parameters
+from tdt4265.losses import MultiboxLoss, SoftmaxFocalLoss
+from tdt4265.recipes import RECIPES
+
+# What the reports state, and the sums behind it. None: the network has no such part.
+COUNTS = {
+    "ssd": (3_266_272, 2_494_912, None, 352_800, 156_800),
+    "augmentation": (3_266_272, 2_494_912, None, 352_800, 156_800),
+    "fpn": (62_473_568, 56_678_720, 4_574_208, 663_840, 295_040),
+    "focal_loss": (62_473_568, 56_678_720, 4_574_208, 663_840, 295_040),
+    "retinanet": (66_415_438, 56_678_720, 4_574_208, 2_484_790, 2_415_640),
+    "initialization": (66_415_438, 56_678_720, 4_574_208, 2_484_790, 2_415_640),
+}
+
+
+def count(module):
+    return sum(p.numel() for p in module.parameters())
+
+
+@pytest.fixture(scope="module")
+def networks():
+    with torch.device("meta"):  # shapes without numbers: nothing is allocated
+        return {name: recipe.build_model(pretrained=False) for name, recipe in RECIPES.items()}
+
+
+def test_the_story_in_order():
+    assert list(RECIPES) == list(COUNTS)
+    assert all(name == recipe.name for name, recipe in RECIPES.items())
+
+
+@pytest.mark.parametrize("name", COUNTS)
+def test_parameters_of_the_reports(networks, name):
+    total, backbone, pyramid, classification, regression = COUNTS[name]
+    model = networks[name]
+    assert count_parameters(model) == total
+    trunk = model.backbone if pyramid is None else model.backbone.trunk
+    assert count(trunk) == backbone
+    assert pyramid is None or count(model.backbone.pyramid) == pyramid
+    assert count(model.head.classification) == classification
+    assert count(model.head.regression) == regression
+
+
+def test_resnet_and_its_further_levels(networks):
+    trunk = networks["fpn"].backbone.trunk
+    further = [2_359_808, 4_719_616, 9_438_208, 18_876_416]
+    convolutions = [layer for level in trunk.extra for layer in level if isinstance(layer, torch.nn.Conv2d)]
+    assert [count(layer) for layer in convolutions] == further
+    assert count(trunk) - sum(further) == 21_284_672
+    assert count(networks["fpn"].backbone.pyramid.inner_blocks) == 1_033_728
+    assert count(networks["fpn"].backbone.pyramid.layer_blocks) == 3_540_480
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "changed"),
+    [
+        ("ssd", "augmentation", {"transforms"}),
+        ("augmentation", "fpn", {"backbone"}),
+        ("fpn", "focal_loss", {"loss"}),
+        ("focal_loss", "retinanet", {"head", "anchors"}),  # a shared head needs as many anchors on each level
+        ("retinanet", "initialization", {"init"}),
+    ],
+)
+def test_one_part_at_a_time(before, after, changed):
+    before, after = RECIPES[before], RECIPES[after]
+    different = {f.name for f in fields(before) if getattr(before, f.name) != getattr(after, f.name)}
+    assert different == {"name", "title"} | changed
+
+
+def test_recipes_cannot_be_changed_in_place():
+    with pytest.raises(FrozenInstanceError):
+        RECIPES["ssd"].loss = SoftmaxFocalLoss()
+
+
+@pytest.mark.parametrize("name", RECIPES)
+def test_records_hold_every_part(name):
+    recipe = RECIPES[name]
+    written = json.loads(json.dumps(recipe.as_dict()))
+    assert written == recipe.as_dict()
+    assert written["name"] == name and written["training"]["batch_size"] == 32
+    assert written["loss"]["part"] == type(recipe.loss).__name__
+    assert written["anchors"]["min_sizes"][-1] == [128, 400]
+    assert written != recipe.small().as_dict()
+
+
+@pytest.mark.parametrize("name", RECIPES)
+def test_small_keeps_the_design(name):
+    recipe, small = RECIPES[name], RECIPES[name].small()
+    for part in ("name", "transforms", "anchors", "loss", "init"):
+        assert getattr(small, part) == getattr(recipe, part)
+    assert type(small.backbone) is type(recipe.backbone) and type(small.head) is type(recipe.head)
+    model = small.build_model()
+    assert 0.5e6 < count(model) < 1.5e6
+    assert not any(isinstance(module, torch.nn.BatchNorm2d) for module in model.modules())
+
+
+def test_number_of_classes():
+    model = RECIPES["ssd"].small().build_model(num_classes=4).eval()
+    logits, _ = model.head(model.backbone(torch.zeros(1, 3, 128, 1024)))
+    assert logits.shape == (1, 65_440, 4)
+
+
+def test_losses_of_the_story():
+    assert [type(recipe.loss) for recipe in RECIPES.values()] == [MultiboxLoss] * 3 + [SoftmaxFocalLoss] * 3
