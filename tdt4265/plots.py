@@ -49,7 +49,8 @@ def draw_boxes(ax, boxes, labels, scores=None, dashed: bool = False) -> None:
         ax.add_patch(Rectangle((x1, y1), x2 - x1, y2 - y1, fill=False, linewidth=1.4, edgecolor=colour(label),
                                linestyle=(0, (2, 1.5)) if dashed else "solid"))
         if scores is not None:
-            ax.text(x1, y1 - 1, f"{float(scores[index]):.2f}", fontsize=6.5, color=colour(label), va="bottom", clip_on=True)
+            text = f"{float(scores[index]):.2f}"
+            ax.text(x1, y1 - 1, text, fontsize=6.5, color=colour(label), va="bottom", clip_on=True)
 
 
 def _legend(ax, categories: Mapping[int, str], labels: set[int]) -> None:
