@@ -122,7 +122,9 @@ def test_channels_of_sky_glass_and_mirrors():
     assert (image[sky][:, 2] == 0).all() and image[sky][:, 1].mean() > 150
     glass, mirror, wall = image[45:60, 250:262], image[45:60, 762:774], image[45:60, 500:524]
     assert image[sky][:, 0].mean() < 0.3 * wall[..., 0].mean()
-    assert (glass[..., 2] == 0).all() and glass[..., 0].mean() < 0.3 * wall[..., 0].mean()
+    assert glass[..., 0].mean() < 0.3 * wall[..., 0].mean()
+    # Half of the light comes back from the room behind the pane, from various depths.
+    assert 0.3 < (glass[..., 2] == 0).mean() < 0.7 and np.ptp(glass[..., 2][glass[..., 2] > 0]) > 10
     assert (mirror[..., 0] == 255).all() and (wall[..., 2] > 0).mean() > 0.95
 
 

@@ -32,7 +32,7 @@ NOISE = {
     "roll": 0.0,  # degrees
     "low": 5.0,  # percentile of intensity and of ambient light that is shown as black
     "high": 90.0,  # percentile that is shown as BRIGHT_END
-    "near": 7.0,  # the same of the ranges
+    "near": 6.0,  # the same of the ranges
     "far": 93.5,
 }
 BRIGHT_END = 0.9  # of white
@@ -41,6 +41,9 @@ FADING = 0.5  # standard deviation of the logarithm of a return's strength
 RESPONSE = 0.7  # exponent by which the photon counts are compressed
 ROUGH, SMOOTH = 0.15, 1.0  # exponents of the cosine: rough surfaces send light back even at grazing angles
 SMOOTH_SURFACES = ("paint", "glass", "plastic")
+GLASS = 0.3  # dropout from which a surface is glass: what goes through it may come back from inside
+INSIDE = 0.5  # share of that which does
+ROOM, CABIN = 4.0, 1.0  # metres that the inside of a building and of a road user is deep
 PIXEL = 2 * np.pi / COLUMNS  # radians
 TRANSLUCENT = ("leaf", "leaves", "foliage", "grass", "bush", "hedge", "needle")
 
@@ -175,14 +178,17 @@ class Sensor:
         normal = normal * np.sign(facing)[:, None]  # surfaces have two sides: the one that is seen counts
         reflectivity = self._reflectivity(material, point, reach, users[hit], centres)
 
-        signal, found = self._laser(reflectivity, np.abs(facing), reach, material, rng)
+        depth = self._inside(material, point, users[hit])
+        signal, found, through = self._laser(reflectivity, np.abs(facing), reach, material, rng)
         intensity = np.zeros(len(rays))
         intensity[hit] = signal**RESPONSE
         bright = np.percentile(intensity, noise["high"])
         counted = np.sqrt(0.35 + 0.65 * np.clip(2.5 * intensity / bright, 0, 1))
         intensity += rng.normal(0, 1, len(rays)) * counted * noise["intensity"] * bright
         shown = np.zeros((ROWS, COLUMNS))
-        shown[hit.reshape(shown.shape)] = np.where(found, np.maximum(reach + rng.normal(0, 0.02, len(reach)), 0.1), 0)
+        shown[hit.reshape(shown.shape)] = np.where(
+            found, np.maximum(reach + depth * through + rng.normal(0, 0.02, len(reach)), 0.1), 0
+        )
 
         ambient = self._sky(rays, ~hit)
         ambient[hit] = self._daylight(reflectivity, normal, point, material, moving)
@@ -238,19 +244,28 @@ class Sensor:
             1 + self.materials["grain"][material] * grain, 0.1, 3
         )
 
-    def _laser(self, reflectivity, cosine, reach, material, rng) -> tuple[np.ndarray, np.ndarray]:
-        """Reported intensity of each hit, and whether its return is strong enough to give a range."""
+    def _inside(self, material, point, user) -> np.ndarray:
+        """How far behind each hit light that the surface lets through meets something, in a room or a car."""
+        depth = np.zeros(len(point))
+        glass = np.flatnonzero(self.materials["dropout"][material] >= GLASS)
+        things = map_coordinates(self.grain, point[glass].T * 2, order=0, mode="grid-wrap")
+        depth[glass] = np.where(user[glass] >= 0, CABIN, ROOM) * np.clip(0.5 + 0.3 * things, 0.05, 1)
+        return depth
+
+    def _laser(self, reflectivity, cosine, reach, material, rng) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """Reported intensity of each hit, whether it gives a range, and whether light went through the surface."""
         noise = self.noise
         returned = reflectivity * cosine ** self.exponent[material]
         returned += self.materials["retroreflection"][material] * cosine
         strength = noise["sensitivity"] * returned / np.maximum(reach, 1) ** 2
         found = strength * np.exp(rng.normal(0, FADING, len(reach))) > DETECTION
         found &= rng.random(len(reach)) >= noise["dropout"]
-        through = rng.random(len(reach)) < self.materials["dropout"][material]
+        dropout = self.materials["dropout"][material]
+        through = rng.random(len(reach)) < dropout
+        back = (dropout >= GLASS) & (rng.random(len(reach)) < INSIDE)
         signal = returned / (1 + (reach / noise["falloff"]) ** 2)
         # The less a surface sends back at all (glass), the less of the light that is lost still counts.
-        lost = signal * (1 - self.materials["dropout"][material])
-        return np.where(through, lost, signal), found & ~through
+        return np.where(through, signal * (1 - dropout), signal), found & (~through | back), through
 
     def _daylight(self, reflectivity, normal, point, material, moving) -> np.ndarray:
         """Near-infrared daylight sent back by each hit: sun with shadows, and the sky it sees."""
