@@ -1,6 +1,8 @@
 """Losses against loops that follow the papers' sums, and against torchvision's SSD."""
 
 import math
+import subprocess
+import sys
 from types import SimpleNamespace
 
 import pytest
@@ -116,3 +118,32 @@ def test_finite_without_boxes_and_when_certainly_wrong(loss):
 def test_scores_are_the_foreground_of_a_softmax(loss):
     logits = torch.tensor([[[0.0, math.log(2), math.log(5)]]])
     torch.testing.assert_close(loss.scores(logits), torch.tensor([[[2 / 8, 5 / 8]]]))
+
+
+PROCESS = """
+import sys, torch
+from tdt4265.losses import MultiboxLoss, SoftmaxFocalLoss
+folder, rank = sys.argv[1], int(sys.argv[2])
+torch.distributed.init_process_group("gloo", init_method=f"file://{folder}/meet", rank=rank, world_size=2)
+logits, offsets, labels, targets = (x[rank : rank + 1] for x in torch.load(f"{folder}/scene.pt"))
+outputs = logits.requires_grad_(), offsets.requires_grad_()
+gradients = [torch.autograd.grad(sum(loss(*outputs, labels, targets).values()), outputs)
+             for loss in (MultiboxLoss(), SoftmaxFocalLoss())]
+torch.save(gradients, f"{folder}/gradients{rank}.pt")
+"""
+
+
+def test_two_processes_have_the_gradients_of_one(tmp_path):
+    """A picture each, of which one has few positive anchors: averaged, the gradients are those of both together."""
+    logits, offsets, labels, targets, *_ = scene()
+    labels[1, labels[1].nonzero()[2:]] = 0
+    assert 2 == (labels[1] > 0).sum() < (labels[0] > 0).sum()
+    torch.save((logits, offsets, labels, targets), tmp_path / "scene.pt")
+    started = [subprocess.Popen([sys.executable, "-c", PROCESS, str(tmp_path), rank]) for rank in "01"]
+    assert [process.wait(timeout=120) for process in started] == [0, 0]
+    apart = [torch.load(tmp_path / f"gradients{rank}.pt") for rank in "01"]
+    outputs = logits.requires_grad_(), offsets.requires_grad_()
+    for i, loss in enumerate(LOSSES):
+        together = torch.autograd.grad(sum(loss(*outputs, labels, targets).values()), outputs)
+        for j, wanted in enumerate(together):
+            torch.testing.assert_close(torch.cat([one[i][j] for one in apart]) / 2, wanted)
