@@ -2,7 +2,7 @@
 
     python benchmarks/matching.py [--pictures 4] [--boxes 12] [--repeats 15]
 
-The ways take turns in one run, so that what else the machine does slows all of them; printed is each one's fastest turn.
+The ways take turns in one run, so that what else the machine does slows all; printed is the fastest turn of each.
 """
 
 import argparse

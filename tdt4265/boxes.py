@@ -109,11 +109,9 @@ def match(anchors: Tensor, boxes: Tensor, valid: Tensor, threshold: float = 0.5)
     order = torch.arange(per_picture, device=anchors.device)
     earlier = order[None, :] < order[:, None]  # [i, j]: j comes before i
     waiting = valid
-    while True:
+    while waiting.any():
         own_iou, own_anchor = quality.max(dim=2)  # [B, G]
         waiting = waiting & (own_iou > 0)
-        if not waiting.any():
-            return matched
         mine, theirs = own_iou[:, :, None], own_iou[:, None, :]
         outbids = (theirs > mine) | ((theirs == mine) & earlier)
         rival = (own_anchor[:, :, None] == own_anchor[:, None, :]) & waiting[:, None, :]
@@ -123,6 +121,7 @@ def match(anchors: Tensor, boxes: Tensor, valid: Tensor, threshold: float = 0.5)
         matched[picture, anchor] = box
         quality[picture, :, anchor] = -1  # taken
         waiting = waiting & ~served
+    return matched
 
 
 def anchor_targets(matched: Tensor, boxes: Tensor, labels: Tensor, anchors: Tensor) -> tuple[Tensor, Tensor]:
