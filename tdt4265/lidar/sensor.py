@@ -38,7 +38,7 @@ NOISE = {
 BRIGHT_END = 0.9  # of white
 DETECTION = 1.3e-5  # a return is found where reflectivity / range^2 exceeds this (10 % at 88 m)
 FADING = 0.5  # standard deviation of the logarithm of a return's strength
-RESPONSE = 0.7  # exponent by which the photon counts are compressed
+RESPONSE, AMBIENT_RESPONSE = 0.7, 0.6  # exponents by which the photon counts are compressed
 ROUGH, SMOOTH = 0.15, 1.0  # exponents of the cosine: rough surfaces send light back even at grazing angles
 SMOOTH_SURFACES = ("paint", "glass", "plastic")
 GLASS = 0.3  # dropout from which a surface is glass: what goes through it may come back from inside
@@ -192,7 +192,7 @@ class Sensor:
 
         ambient = self._sky(rays, ~hit)
         ambient[hit] = self._daylight(reflectivity, normal, point, material, moving)
-        ambient **= RESPONSE
+        ambient **= AMBIENT_RESPONSE
         bright = np.percentile(ambient, noise["high"])
         ambient += rng.normal(0, 1, len(rays)) * noise["ambient"] * bright * (1 - 0.7 * np.clip(ambient / bright, 0, 1))
 
