@@ -109,6 +109,12 @@ def test_heading_turns_the_picture():
     assert columns.mean() == pytest.approx(768, abs=1), "ahead is +y, so +x lies to the right"
 
 
+def test_tilt_moves_the_horizon_down():
+    level, tilted = (shot(world(noise={"tilt": degrees})) for degrees in (0.0, 45 / 128 * 4))
+    np.testing.assert_array_equal(np.isinf(level.range[:-4]), np.isinf(tilted.range[4:]))
+    assert np.isfinite(level.range[66]).all() and np.isinf(tilted.range[66]).all()
+
+
 def test_the_sensor_drives_between_the_points_of_its_path():
     path = np.array([[0, 0, HEIGHT, np.pi - 0.1], [2, 0, HEIGHT, -np.pi + 0.1]])
     np.testing.assert_allclose(sensor.Sensor(world(sensor_path=path)).pose(0.05), [1, 0, HEIGHT, np.pi])

@@ -1,8 +1,8 @@
 """The sensor: a world as a rotating 128-beam LiDAR sees it, a panorama of intensity, ambient light and range.
 
-A frame is taken at one instant (a real turn takes 0.1 s). Row 0 looks 22.5 degrees up, row 127 as far down.
-Column 512 looks ahead and columns run clockwise: the picture reads as a person would see it, and columns 0 and 1023
-are neighbours.
+A frame is taken at one instant (a real turn takes 0.1 s). Row 0 looks 22.5 degrees up, row 127 as far down, both a
+little higher in a clip whose sensor is tilted. Column 512 looks ahead and columns run clockwise: the picture reads as a
+person would see it, and columns 0 and 1023 are neighbours.
 """
 
 from __future__ import annotations
@@ -28,6 +28,7 @@ NOISE = {
     "dropout": 0.0008,  # share of rays lost for no reason
     "sensitivity": 1.0,  # photons a white surface at 1 m returns, relative to this sensor's
     "falloff": 65.0,  # metres at which the reported intensity has sunk to a half
+    "tilt": 0.0,  # degrees by which all beams look farther up
     "pitch": 0.0,  # degrees, nose down is positive
     "roll": 0.0,  # degrees
     "low": 5.0,  # percentile of intensity and of ambient light that is shown as black
@@ -73,7 +74,8 @@ def random_noise(rng: np.random.Generator) -> dict:
         "dropout": NOISE["dropout"] * rng.uniform(0.2, 3.0),
         "sensitivity": float(np.exp(rng.normal(0, 0.25))),
         "falloff": NOISE["falloff"] * float(np.exp(rng.normal(0, 0.25))),
-        "pitch": rng.normal(0, 0.6),
+        "tilt": rng.uniform(0.3, 2.5),  # the real horizon lies near row 64 to 72
+        "pitch": rng.normal(0, 0.5),
         "roll": rng.normal(0, 0.4),
         "low": NOISE["low"] + rng.uniform(-1, 1),
         "high": NOISE["high"] + rng.uniform(-2, 2),
@@ -82,9 +84,9 @@ def random_noise(rng: np.random.Generator) -> dict:
     }
 
 
-def beams(heading: float = 0.0, pitch: float = 0.0, roll: float = 0.0) -> np.ndarray:
+def beams(heading: float = 0.0, tilt: float = 0.0, pitch: float = 0.0, roll: float = 0.0) -> np.ndarray:
     """Unit vectors float32 [128, 1024, 3] of all rays; angles in radians."""
-    elevation = FIELD_OF_VIEW * (0.5 - (np.arange(ROWS) + 0.5) / ROWS)
+    elevation = tilt + FIELD_OF_VIEW * (0.5 - (np.arange(ROWS) + 0.5) / ROWS)
     azimuth = np.pi - 2 * np.pi * (np.arange(COLUMNS) + 0.5) / COLUMNS
     rays = np.empty((ROWS, COLUMNS, 3))
     rays[..., 0] = np.cos(elevation)[:, None] * np.cos(azimuth)
@@ -154,7 +156,7 @@ class Sensor:
     def render(self, t: float, rng: np.random.Generator) -> Frame:
         """The frame at time t (seconds); all of its noise comes from rng."""
         pose, noise = self.pose(t), self.noise
-        rays = beams(pose[3], np.radians(noise["pitch"]), np.radians(noise["roll"])).reshape(-1, 3)
+        rays = beams(pose[3], *np.radians([noise["tilt"], noise["pitch"], noise["roll"]])).reshape(-1, 3)
         moving, owner, centres = self._road_users(t)
         distance, face = self.street.nearest(pose[:3], rays)
         users, unhidden = np.full((2, len(rays)), -1, np.int32)
