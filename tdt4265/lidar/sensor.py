@@ -33,7 +33,7 @@ NOISE = {
     "roll": 0.0,  # degrees
     "low": 5.0,  # percentile of intensity and of ambient light that is shown as black
     "high": 90.0,  # percentile that is shown as BRIGHT_END
-    "near": 6.0,  # the same of the ranges
+    "near": 4.5,  # the same of the ranges
     "far": 93.5,
 }
 BRIGHT_END = 0.9  # of white
@@ -79,7 +79,7 @@ def random_noise(rng: np.random.Generator) -> dict:
         "roll": rng.normal(0, 0.4),
         "low": NOISE["low"] + rng.uniform(-1, 1),
         "high": NOISE["high"] + rng.uniform(-2, 2),
-        "near": NOISE["near"] + rng.uniform(-2, 2),
+        "near": NOISE["near"] + rng.uniform(-1.5, 1.5),
         "far": NOISE["far"] + rng.uniform(-1.5, 1.5),
     }
 
