@@ -124,7 +124,7 @@ def test_a_run_from_end_to_end(folder, tmp_path, capsys):
 
 
 def test_a_demonstration_is_made_again_in_its_folder(folder, monkeypatch):
-    monkeypatch.setattr(train, "DEMONSTRATION", {"batch_size": 2, "epochs": 2, "repeats": 3})
+    monkeypatch.setattr(train, "DEMONSTRATION", {"batch_size": 2, "lr": 1e-3, "epochs": 2, "repeats": 3})
     monkeypatch.setattr(data.paths, "assets", lambda: folder.parent)
     (folder.parent / "sample").symlink_to(folder)
     settings = train.resolve("ssd", epochs=0, seed=1)
