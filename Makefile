@@ -1,11 +1,11 @@
 # make run   makes .venv and executes the RetinaNet notebook to runs/05_retinanet.ipynb
 # make test  makes .venv and runs the unit tests and all notebooks, strictly compared
-# make lint | notebooks | sample
+# make lint | notebooks | readme | sample
 PYTHON ?= python3
 BIN := .venv/bin
 READY := .venv/ready
 
-.PHONY: run test lint notebooks sample
+.PHONY: run test lint notebooks readme sample
 
 $(READY): requirements.txt pyproject.toml
 	$(PYTHON) -c "import sys; sys.version_info >= (3, 10) or sys.exit('Python 3.10 or newer is needed: make PYTHON=python3.12 ...')"
@@ -29,6 +29,10 @@ lint: $(READY)
 # Executes every notebook in place, as the tests do, and strips what differs between machines.
 notebooks: $(READY)
 	$(BIN)/python notebooks/execute.py
+
+# The table of recorded runs.
+readme: $(READY)
+	$(BIN)/python -c "from tdt4265 import records; records.renew_table('README.md', records.all_records())"
 
 # The twelve simulated frames that the notebooks' default runs use.
 sample: $(READY)

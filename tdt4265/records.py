@@ -27,6 +27,9 @@ from tdt4265.paths import assets
 ENVIRONMENT = ("hardware", "versions", "commit", "started")  # a header's keys that say where and with what
 
 
+TABLE_MARKS = ("<!-- records -->", "<!-- /records -->")  # the table of runs stands between these in a README
+
+
 class RecordError(ValueError):
     """A record's file that can't be read: one line that names the file and the line in it."""
 
@@ -138,10 +141,40 @@ def table(records: Iterable[Record]) -> pd.DataFrame:
         row["parameters"] = header.get("parameters")
         row["final mAP"] = record.final.get("map")
         row["peak mAP"] = record.best.get("map")
+        for test in record.named("test"):
+            row[f"mAP on {test['dataset']}, {test['frames']} frames"] = test["map"]
         row["minutes"] = round(sum(line["seconds"] for line in record.epochs) / 60, 1)
         row["hardware"] = _dig(header, "hardware.device")
         rows.append(row)
     return pd.DataFrame(rows)
+
+
+def markdown(records: Iterable[Record]) -> str:
+    """The table of runs in Markdown: shares to four digits, minutes to one, counts with commas."""
+    frame = table(records)
+
+    def text(column: str, value: object) -> str:
+        if value is None or value != value:  # NaN: a run without this figure
+            return ""
+        if isinstance(value, float):
+            return f"{value:.1f}" if column == "minutes" else f"{value:.4f}"
+        return f"{value:,}" if isinstance(value, int) else str(value)
+
+    rows = [[text(column, value) for column, value in row.items()] for row in frame.to_dict("records")]
+    lines = [list(frame.columns), ["---"] * len(frame.columns), *rows]
+    return "".join(f"| {' | '.join(line)} |\n" for line in lines)
+
+
+def renew_table(path: str | Path, records: Iterable[Record]) -> None:
+    """Writes the table of runs between the two marks of a Markdown file. Raises RecordError where they are missing."""
+    path = Path(path)
+    before, mark, rest = path.read_text(encoding="utf-8").partition(TABLE_MARKS[0])
+    _, end, after = rest.partition(TABLE_MARKS[1])
+    if not (mark and end):
+        raise RecordError(f"{path}: has no place for the table: put {' and '.join(TABLE_MARKS)} on lines of their own")
+    temporary = path.with_name(f".{path.name}.{os.getpid()}")
+    temporary.write_text(f"{before}{mark}\n{markdown(records)}{end}{after}", encoding="utf-8")
+    os.replace(temporary, path)
 
 
 def environment(device: torch.device | str = "cpu") -> dict:

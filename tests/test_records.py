@@ -117,3 +117,27 @@ def test_environment_says_where_and_with_what(monkeypatch, tmp_path):
     subprocess.run(["git", "init", "-q", tmp_path], check=True)
     monkeypatch.setattr(records, "__file__", str(tmp_path / "records.py"))
     assert records.environment()["commit"] is None
+
+
+def test_the_table_is_renewed_between_its_marks(tmp_path):
+    record = records.Record(
+        {"recipe": "ssd", "size": "small", "seed": 0, "parameters": 1234567, "dataset": {"name": "sim"}},
+        epochs=[{"epoch": 1, "map": 0.12345, "seconds": 90.0}],
+        further=[("test", {"dataset": "real", "frames": 14, "map": 0.05})],
+    )
+    readme = tmp_path / "README.md"
+    readme.write_text("before\n<!-- records -->\nold\n<!-- /records -->\nafter\n")
+    records.renew_table(readme, [record])
+    lines = readme.read_text().splitlines()
+    assert lines[:2] == ["before", "<!-- records -->"] and lines[-2:] == ["<!-- /records -->", "after"]
+    row = dict(zip(lines[2].split(" | "), lines[4].split(" | "), strict=True))
+    assert row["final mAP"] == "0.1235" and row["minutes"] == "1.5" and row["parameters"] == "1,234,567"
+    assert row["mAP on real, 14 frames"] == "0.0500"
+
+
+def test_a_readme_without_marks_is_left_alone(tmp_path):
+    readme = tmp_path / "README.md"
+    readme.write_text("text")
+    with pytest.raises(records.RecordError, match="has no place for the table"):
+        records.renew_table(readme, [])
+    assert readme.read_text() == "text"

@@ -6,6 +6,8 @@ from pathlib import Path
 import pytest
 import yaml
 
+from tdt4265 import records
+
 ROOT = Path(__file__).resolve().parents[1]
 
 
@@ -57,3 +59,9 @@ def test_ci_runs_the_readmes_test_command():
 def test_every_module_says_what_it_is_for(module):
     source = (ROOT / module).read_text()
     assert source.startswith('"""'), f"{module}: begin with a docstring"
+
+
+def test_the_readmes_table_is_that_of_the_records():
+    readme = (ROOT / "README.md").read_text()
+    table = readme.partition(records.TABLE_MARKS[0] + "\n")[2].partition(records.TABLE_MARKS[1])[0]
+    assert table == records.markdown(records.all_records()), "run `make readme`"
