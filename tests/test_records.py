@@ -28,14 +28,14 @@ EPOCHS = [
 @pytest.fixture
 def path(tmp_path):
     path = tmp_path / "runs" / "record.jsonl"
-    Record(HEADER, EPOCHS, [("test", {"frames": 14, "map": 0.05})]).write(path)
+    Record(HEADER, EPOCHS, [("test", {"dataset": "real", "frames": 14, "map": 0.05})]).write(path)
     return path
 
 
 def test_a_record_is_read_as_it_was_written(path):
     record = records.read(path)
     assert (record.header, record.epochs, record.path) == (HEADER, EPOCHS, path)
-    assert record.named("test") == [{"frames": 14, "map": 0.05}]
+    assert record.named("test") == [{"dataset": "real", "frames": 14, "map": 0.05}]
     assert record.named("speed") == []
     assert [p.name for p in path.parent.iterdir()] == ["record.jsonl"]
     assert len(path.read_text().splitlines()) == 5
