@@ -1,7 +1,7 @@
 """Road users of all eight classes: how each is built, and how it moves.
 
-A user is built once, in its own coordinates (origin on the ground below its middle, front along +x), and set into the world at
-every time by its `Motion`; limbs swing with the distance travelled, so feet do not slide.
+A user is built once, in its own coordinates (origin on the ground below its middle, front along +x), and set into the
+world at every time by its `Motion`; limbs swing with the distance travelled, so feet do not slide.
 """
 
 from __future__ import annotations
@@ -22,8 +22,8 @@ VISIBLE_RANGE = 110.0  # metres; farther users are less than a pixel wide
 class Motion:
     """Where a user is at times 0, 0.1, 0.2, ... seconds.
 
-    poses: float64 [T, 5], x, y, z (of the ground below), heading, slope (rise per metre ahead). travel: float64 [T], metres
-    travelled since the start.
+    poses: float64 [T, 5], x, y, z (of the ground below), heading, slope (rise per metre ahead).
+    travel: float64 [T], metres travelled since the start.
     """
 
     poses: np.ndarray
@@ -70,7 +70,8 @@ PARTS = ("torso", "head", "thigh_l", "thigh_r", "shin_l", "shin_r", "arm_l", "ar
 class Body:
     """A jointed human: vertices relative to each part's joint, joints relative to the parent's, for a pose by angles.
 
-    part: int [V], index into PARTS. hips, shoulders, knees, elbows: joint positions (x, y, z); z above the hip for the torso.
+    part: int [V], index into PARTS. hips, shoulders, knees, elbows: joint positions, metres; shoulder and neck
+    above the hips.
     """
 
     shape: Mesh
@@ -84,7 +85,7 @@ class Body:
     shoulder_half: float
 
     def pose(self, angles: np.ndarray, lift: float) -> Mesh:
-        """The body with the parts turned by `angles` [10] (radians from upright, forward positive), hips at height `lift`."""
+        """The body with the parts turned by `angles` [10] (radians from upright, forward positive); hips at `lift`."""
         sin, cos = np.sin(angles), np.cos(angles)
         joints = np.zeros((len(PARTS), 3), np.float32)
         joints[:, 2] = lift
@@ -129,12 +130,12 @@ class Person:
             angles[[2, 3]], angles[[4, 5]] = 1.45, 0.1
             angles[[6, 7]], angles[[8, 9]] = 0.3, 1.1
             return placed(self.body.pose(angles, 0.5), pose)
-        legs = 0.42 * walking * np.sin(cycle + np.array([0, np.pi]))
+        legs = 0.31 * walking * np.sin(cycle + np.array([0, np.pi]))
         angles[0] = 0.06 * walking
         angles[2:4] = legs + 0.04
         bend = 0.75 * walking * np.clip(np.sin(cycle + np.array([0, np.pi]) + 1.9), 0, None) + 0.05
         angles[4:6] = angles[2:4] - bend
-        angles[6:8] = -0.8 * self.swing * legs + 0.04
+        angles[6:8] = -0.7 * self.swing * legs + 0.04
         angles[8:10] = angles[6:8] + 0.25 + np.array(self.arms)
         # The hips sink so that the standing foot stays on the ground.
         sink = self.body.hip_height * (1 - np.cos(np.abs(legs).max()))
@@ -176,7 +177,7 @@ class Rider:
         return placed(join([body, self.mount]), pose)
 
 
-# ---------------------------------------------------------------------------------------------------------------- people
+# ---------------------------------------------------------------------------------------------- people
 
 
 def _limb(length: float, top: float, bottom: float, material: int, depth: float = 1.0) -> Mesh:
@@ -213,7 +214,7 @@ def _cloth(rng: np.random.Generator, palette: Palette, name: str) -> int:
 
 
 def make_body(rng: np.random.Generator, palette: Palette, *, helmet: bool = False, child: bool = False) -> Body:
-    """A human of random build and clothes, with hood, hair or helmet, sometimes bag, backpack, coat or reflective band."""
+    """A human of random build and clothes, bareheaded, with hair or helmet, sometimes with a bag or a reflector."""
     scale = rng.uniform(0.6, 0.85) if child else rng.normal(1.0, 0.05)
     girth = rng.uniform(0.88, 1.22)
     hip_height, trunk = 0.92 * scale, 0.56 * scale
@@ -222,10 +223,10 @@ def make_body(rng: np.random.Generator, palette: Palette, *, helmet: bool = Fals
     shoes = palette.add("shoes", rng.uniform(0.05, 0.7))
     hair = palette.add("hair", rng.uniform(0.08, 0.5))
     skirt = rng.choice([0.1, 0.15, 0.35, 0.5], p=[0.4, 0.3, 0.2, 0.1]) * scale
-    wide = 0.2 * scale * girth
+    wide = 0.17 * scale * girth
     parts: dict[str, list[Mesh]] = {name: [] for name in PARTS}
     parts["torso"].append(
-        _torso(trunk, 0.17 * scale * girth, 0.16 * scale * girth, wide, 0.125 * scale * girth, jacket, skirt)
+        _torso(trunk, 0.155 * scale * girth, 0.145 * scale * girth, wide, 0.125 * scale * girth, jacket, skirt)
     )
     head = parts["head"]
     head.append(cylinder(0.055 * scale, 0.1 * scale, skin, 6))
@@ -242,12 +243,12 @@ def make_body(rng: np.random.Generator, palette: Palette, *, helmet: bool = Fals
         shin_parts = [_limb(shin, legs * 0.75, legs * 0.5, skin if bare else trousers)]
         shin_parts.append(box((0.27 * scale, 0.1 * scale, 0.09), shoes, (0.06 * scale, 0, -shin + 0.02)))
         parts[f"shin_{name}"] += shin_parts
-        parts[f"arm_{name}"].append(_limb(0.3 * scale, 0.065 * scale, 0.052 * scale, jacket))
-        forearm = [_limb(0.26 * scale, 0.05 * scale, 0.038 * scale, jacket)]
+        parts[f"arm_{name}"].append(_limb(0.3 * scale, 0.058 * scale, 0.048 * scale, jacket))
+        forearm = [_limb(0.26 * scale, 0.047 * scale, 0.038 * scale, jacket)]
         forearm.append(ellipsoid((0.045, 0.03, 0.07), skin, (0, 0, -0.3 * scale), 6))
-        if not helmet and rng.random() < 0.12:
+        if not helmet and rng.random() < 0.08:
             bag = palette.add("bag", rng.uniform(0.1, 0.9), grain=0.2)
-            forearm.append(box((0.35, 0.14, 0.34), bag, (0, side * 0.06, -0.3 * scale - 0.22)))
+            forearm.append(box((0.3, 0.13, 0.32), bag, (0, side * 0.06, -0.3 * scale - 0.22)))
         parts[f"forearm_{name}"] += forearm
     if rng.random() < 0.3:
         pack = palette.add("backpack", rng.uniform(0.08, 0.8))
@@ -260,11 +261,11 @@ def make_body(rng: np.random.Generator, palette: Palette, *, helmet: bool = Fals
     shapes = [join(parts[name]) for name in PARTS]
     part = np.concatenate([np.full(len(m.vertices), i) for i, m in enumerate(shapes)])
     return Body(
-        join(shapes), part, hip_height, 0.5 * scale, 0.53 * scale, thigh, 0.29 * scale, 0.09 * scale, wide + 0.035
+        join(shapes), part, hip_height, 0.5 * scale, 0.53 * scale, thigh, 0.29 * scale, 0.08 * scale, wide + 0.022
     )
 
 
-# -------------------------------------------------------------------------------------------------------------- vehicles
+# -------------------------------------------------------------------------------------------- vehicles
 
 
 def _wheel(x: float, y: float, radius: float, width: float, tyre: int, rim: int) -> Mesh:
@@ -274,7 +275,7 @@ def _wheel(x: float, y: float, radius: float, width: float, tyre: int, rim: int)
     hub = Mesh(np.stack([v[:, 0], v[:, 2], v[:, 1]], 1), hub.faces[:, ::-1], hub.materials)
     outside = side * (width / 2 + 0.004)
     rims = [
-        disc(0.68 * radius, rim, (0, outside, 0), sides=10),
+        disc(0.62 * radius, rim, (0, outside, 0), sides=10),
         disc(0.2 * radius, tyre, (0, outside + side * 0.004, 0), sides=6),
     ]
     return moved(join([hub, *rims]), x, y, radius)
@@ -282,7 +283,7 @@ def _wheel(x: float, y: float, radius: float, width: float, tyre: int, rim: int)
 
 @dataclass(frozen=True)
 class CarForm:
-    """Side profile of a car, metres: length, width, height; bonnet and boot as shares of the length, belt = window sill height."""
+    """Side profile of a car in metres; bonnet and boot are shares of the length; belt: the windows' lower edge."""
 
     length: float
     width: float
@@ -306,7 +307,7 @@ CAR_FORMS = {
 
 
 def make_car(rng: np.random.Generator, palette: Palette, form: CarForm | None = None) -> Mesh:
-    """A car or van: body with wheel arches, cabin with pillars and glass that drops out, wheels, lights, plates, mirrors."""
+    """A car or van: body with wheel arches, cabin with pillars and glass, wheels, lights, plates, mirrors."""
     name = "van"
     if form is None:
         name = str(rng.choice(list(CAR_FORMS), p=[0.24, 0.1, 0.12, 0.22, 0.17, 0.07, 0.08]))
@@ -322,7 +323,7 @@ def make_car(rng: np.random.Generator, palette: Palette, form: CarForm | None = 
     )
     glass = palette.add("car glass", rng.uniform(0.02, 0.06), dropout=float(rng.uniform(0.3, 0.8)), grain=0.4)
     dark = palette.add("plastic", rng.uniform(0.04, 0.12))
-    tyre, rim = palette.add("tyre", 0.06), palette.add("rim", rng.uniform(0.25, 0.8), grain=0.4, grain_size=0.05)
+    tyre, rim = palette.add("tyre", 0.06), palette.add("rim", rng.uniform(0.15, 0.6), grain=0.5, grain_size=0.06)
     plate = palette.add("plate", 0.7, retroreflection=float(rng.uniform(5, 12)))
     lamp = palette.add("headlight", 0.4, retroreflection=float(rng.uniform(0.5, 3)))
     tail = palette.add("tail light", 0.5, retroreflection=float(rng.uniform(2, 8)))
@@ -377,7 +378,7 @@ def make_car(rng: np.random.Generator, palette: Palette, form: CarForm | None = 
     axle = 0.3 * length
     for x in (-axle, axle + 0.04 * length):
         for side in (-1, 1):
-            parts.append(disc(radius + 0.06, dark, (x, side * (w + 0.003), radius), sides=14))
+            parts.append(disc(radius + 0.05, dark, (x, side * (w + 0.003), radius + 0.05), sides=14))
             parts.append(_wheel(x, side * (w - 0.08), radius, 0.19, tyre, rim))
     for side in (-1, 1):
         parts.append(
@@ -498,8 +499,8 @@ def make_truck(rng: np.random.Generator, palette: Palette) -> Mesh:
     parts.append(box((length - 0.2, 0.9, 0.3), dark, (0, 0, 0.85)))
     bed = cab_back - 0.15 + x
     middle = -x + bed / 2
-    kind = rng.choice(["box", "tipper", "flatbed"], p=[0.6, 0.2, 0.2])
-    tall = {"box": rng.uniform(2.2, 2.7), "tipper": rng.uniform(0.9, 1.4), "flatbed": 0.35}[kind]
+    kind = rng.choice(["box", "tipper", "flatbed"], p=[0.75, 0.15, 0.1])
+    tall = {"box": rng.uniform(2.4, 3.0), "tipper": rng.uniform(0.9, 1.4), "flatbed": 0.35}[kind]
     parts.append(box((bed, width, tall), load, (middle, 0, 1.0 + tall / 2)))
     if kind == "flatbed":
         parts.append(
@@ -559,7 +560,7 @@ def make_bicycle(rng: np.random.Generator, palette: Palette) -> Mesh:
     lines = [(seat, bottom), (bottom, head), (rear, bottom), (rear, (-0.2, 0, 0.75)), (head, front), (head, bar)]
     lines.append((seat, head) if rng.random() < 0.6 else ((-0.15, 0, 0.6), head))
     parts += [tube(np.array(line), 0.024, frame, 5) for line in lines]
-    parts.append(tube(np.array([(bar[0] - 0.1, -0.29, bar[2]), bar, (bar[0] - 0.1, 0.29, bar[2])]), 0.02, metal, 4))
+    parts.append(tube(np.array([(bar[0] - 0.1, -0.27, bar[2]), bar, (bar[0] - 0.1, 0.27, bar[2])]), 0.02, metal, 4))
     parts.append(box((0.26, 0.16, 0.07), rubber, (-0.25, 0, 0.95)))
     parts.append(box((0.3, 0.14, 0.04), metal, (-0.5, 0, 0.76)))
     parts.append(disc(0.1, metal, (bottom[0], -0.06, bottom[2]), sides=8))
@@ -586,7 +587,7 @@ def make_scooter(rng: np.random.Generator, palette: Palette) -> Mesh:
         box((0.78, 0.17, 0.07), shell, (-0.02, 0, 0.15)),
         box((0.7, 0.15, 0.012), dark, (-0.02, 0, 0.192)),
         tube(stem, (0.05, 0.036, 0.034), shell, 6),
-        tube(np.array([(0.3, -0.25, top), (0.34, 0, top + 0.02), (0.3, 0.25, top)]), 0.024, dark, 4),
+        tube(np.array([(0.3, -0.21, top), (0.34, 0, top + 0.02), (0.3, 0.21, top)]), 0.024, dark, 4),
         box((0.09, 0.13, 0.09), dark, (0.36, 0, top + 0.02)),
         box((0.2, 0.08, 0.04), shell, (-0.42, 0, 0.27)),
         box((0.1, 0.1, 0.22), shell, (0.44, 0, 0.32)),
@@ -616,8 +617,15 @@ def make_motorcycle(rng: np.random.Generator, palette: Palette) -> Mesh:
     parts.append(box((0.75, 0.26, 0.12), dark, (-0.42, 0, 0.8)))
     parts.append(box((0.35, 0.2, 0.22), paint, (-0.62, 0, 0.68)))
     for side in (-1, 1):
-        parts.append(tube(np.array([front, head]) + (0, side * 0.1, 0), 0.03, metal, 5))
-        parts.append(tube(np.array([np.add(head, (0, side * 0.02, 0.08)), np.add(head, (-0.12, side * 0.36, 0.16))]), 0.022, dark, 4))
+        parts.append(tube(np.add([front, head], (0, side * 0.1, 0)), 0.03, metal, 5))
+        parts.append(
+            tube(
+                np.array([np.add(head, (0, side * 0.02, 0.08)), np.add(head, (-0.12, side * 0.36, 0.16))]),
+                0.022,
+                dark,
+                4,
+            )
+        )
         parts.append(box((0.04, 0.12, 0.09), dark, np.add(head, (-0.02, side * 0.3, 0.3))))
     parts.append(tube(np.array([(0.1, -0.17, 0.3), (-0.8, -0.2, 0.4)]), 0.05, metal, 6))
     parts.append(ellipsoid((0.08, 0.12, 0.1), lamp, np.add(head, (0.1, 0, 0.0)), 6))

@@ -1,8 +1,8 @@
-"""What a simulated clip consists of: materials, meshes, road users, a world. The street and its users fill it in
-(`street.py`, `road_users.py`), the sensor reads it (`sensor.py`).
+"""What a simulated clip consists of: materials, meshes, road users, a world. The street and its users
+fill it in (`street.py`, `road_users.py`), the sensor reads it (`sensor.py`).
 
-Coordinates are metres, right-handed, z up, the ground near z = 0; headings are radians counter-clockwise from +x; times are
-seconds from the clip's start.
+Coordinates are metres, right-handed, z up, the ground near z = 0; headings are radians counter-clockwise from +x; times
+are seconds from the clip's start.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ class Material:
     """How a surface answers the laser and the near-infrared daylight (both at 865 nm, so one reflectivity serves both).
 
     reflectivity: diffuse share of light sent back, 0..1.
-    retroreflection: extra return towards the sensor, in units of a white diffuse surface (number plates, signs: 2 to 20).
+    retroreflection: extra return towards the sensor, in units of a white diffuse surface (plates, signs: 2 to 20).
     dropout: probability that a ray gets no return (glass, wet asphalt far away).
     grain: relative standard deviation of the reflectivity over the surface; grain_size: its scale in metres.
     """
@@ -33,7 +33,7 @@ class Material:
 
 @dataclass
 class Mesh:
-    """Triangles. vertices: float32 [V, 3]; faces: int32 [F, 3]; materials: int16 [F], indices into `World.materials`."""
+    """Triangles. vertices: float32 [V, 3]; faces: int32 [F, 3]; materials: int16 [F], into `World.materials`."""
 
     vertices: np.ndarray
     faces: np.ndarray
@@ -41,7 +41,7 @@ class Mesh:
 
 
 class RoadUser(Protocol):
-    """Something that moves, or could. `category`: 1..8 as in the dataset, 0 for what is never labelled (bicycles in a rack)."""
+    """Something that moves, or could. `category`: 1..8 as in the dataset, 0 for what is never labelled."""
 
     category: int
 
@@ -54,7 +54,6 @@ class RoadUser(Protocol):
 class World:
     """One clip: a street, its users, the sensor's path and the weather.
 
-    sensor(t) gives (x, y, z, heading) of the sensor.
     sun: unit vector towards the sun; sunlight, skylight: its strength and that of the diffuse sky, about 1.
     clouds: 0 (clear) to 1 (overcast); cloud_seed: which clouds.
     """

@@ -1,4 +1,4 @@
-"""What stands still along a street: buildings, trees, bushes, poles, signs, walls, fences, shelters, racks, planters."""
+"""What stands still along a street: buildings, plants, poles, signs, walls, fences, shelters, racks, planters."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ def facade_style(rng: np.random.Generator, palette: Palette, houses: bool = Fals
         "wood": (0.12, 0.15),
         "plaster": (0.06, 0.6),
         "brick": (0.3, 0.25),
-        "stone": (0.4, 0.45),
+        "stone": (0.28, 0.2),
         "concrete": (0.1, 0.8),
     }
     grain, size = texture[str(kind)]
@@ -177,7 +177,7 @@ def building(
     return join(parts)
 
 
-# ------------------------------------------------------------------------------------------------------------ vegetation
+# ------------------------------------------------------------------------------------------ vegetation
 
 
 @dataclass(frozen=True)
@@ -191,7 +191,7 @@ class Season:
 
 
 def season(rng: np.random.Generator, palette: Palette) -> Season:
-    foliage = float(rng.choice([0.0, 0.35, 0.8, 1.0], p=[0.12, 0.18, 0.4, 0.3]))
+    foliage = float(rng.choice([0.0, 0.35, 0.8, 1.0], p=[0.06, 0.1, 0.34, 0.5]))
     bright = rng.uniform(0.42, 0.62)
     leaf = tuple(
         palette.add("leaves", bright * rng.uniform(0.8, 1.2), grain=0.35, grain_size=0.15, dropout=0.04)
@@ -226,8 +226,16 @@ def _branches(
     return parts, np.array(points)
 
 
-def tree(rng: np.random.Generator, plants: Season, height: float, *, conifer: bool = False, budget: int = 900) -> Mesh:
-    """A tree on the origin: trunk, boughs, and foliage of `budget` small triangles (fewer where the season is bare)."""
+def tree(
+    rng: np.random.Generator,
+    plants: Season,
+    height: float,
+    *,
+    conifer: bool = False,
+    budget: int = 900,
+    leaf: float = 0.25,
+) -> Mesh:
+    """A tree on the origin: trunk, boughs, and `budget` leaves of size `leaf`, fewer in a bare season."""
     if conifer:
         trunk = tube(np.array([[0, 0, -0.3], [0, 0, 0.9 * height]]), (0.12 + 0.012 * height, 0.02), plants.bark, 6)
         z = height * (1 - np.sqrt(rng.random(budget)) * rng.uniform(0.88, 0.97))
@@ -235,7 +243,7 @@ def tree(rng: np.random.Generator, plants: Season, height: float, *, conifer: bo
         radius = 0.25 * (height - z) * layer * np.sqrt(rng.uniform(0.3, 1, budget))
         angle = rng.uniform(0, 2 * np.pi, budget)
         points = np.stack([radius * np.cos(angle), radius * np.sin(angle), z], 1)
-        return join([trunk, leaves(rng, points, 0.28, plants.needle)])
+        return join([trunk, leaves(rng, points, 1.5 * leaf, plants.needle)])
     stem = height * rng.uniform(0.18, 0.34)
     thick = rng.uniform(0.09, 0.16) + 0.014 * height
     lean = rng.normal(0, 0.02 * height, 2)
@@ -248,7 +256,7 @@ def tree(rng: np.random.Generator, plants: Season, height: float, *, conifer: bo
     amount = int(budget * plants.foliage)
     if amount == 0:
         return join([trunk, *boughs])
-    # Leaves grow in clumps around the boughs' ends and over an ellipsoid, so that crowns have holes and outlines are torn.
+    # Leaves grow in clumps around the boughs' ends and over an ellipsoid: crowns have holes and torn outlines.
     shell = rng.normal(size=(amount // 2, 3))
     shell *= (rng.uniform(0.6, 1.0, (len(shell), 1)) ** 0.5) / np.linalg.norm(shell, axis=1, keepdims=True)
     shell = shell * (1.15 * spread, 1.15 * spread, 0.56 * (height - stem)) + (
@@ -263,8 +271,7 @@ def tree(rng: np.random.Generator, plants: Season, height: float, *, conifer: bo
     )
     cloud = np.concatenate([shell[far], clumps])
     cloud = cloud[cloud[:, 2] > 0.75 * stem]
-    size = rng.uniform(0.2, 0.34) * (1 + height / 25)
-    return join([trunk, *boughs, leaves(rng, cloud, size, rng.choice(plants.leaf, len(cloud)))])
+    return join([trunk, *boughs, leaves(rng, cloud, leaf, rng.choice(plants.leaf, len(cloud)))])
 
 
 def bush(rng: np.random.Generator, plants: Season, width: float, height: float, budget: int = 260) -> Mesh:
@@ -296,7 +303,7 @@ def hedge(rng: np.random.Generator, plants: Season, length: float, height: float
     return join([core, leaves(rng, points, 0.17, rng.choice(plants.leaf, n))])
 
 
-# ------------------------------------------------------------------------------------------------------- street furniture
+# ------------------------------------------------------------------------------------ street furniture
 
 
 def lamp_post(rng: np.random.Generator, palette: Palette) -> Mesh:
@@ -346,7 +353,7 @@ def traffic_light(rng: np.random.Generator, palette: Palette) -> Mesh:
 
 def wall(palette: Palette, rng: np.random.Generator, length: float, height: float) -> Mesh:
     """A garden wall along x from 0, of pieces so that it follows the ground."""
-    stone = palette.add("garden wall", rng.uniform(0.2, 0.6), grain=0.35, grain_size=0.3)
+    stone = palette.add("garden wall", rng.uniform(0.2, 0.6), grain=0.22, grain_size=0.15)
     coping = palette.add("coping", rng.uniform(0.3, 0.6))
     n = max(1, int(length / 3))
     piece = length / n
@@ -459,7 +466,7 @@ def cabinet(rng: np.random.Generator, palette: Palette) -> Mesh:
 
 def column(rng: np.random.Generator, palette: Palette) -> Mesh:
     """A stone column or a monument on a plinth."""
-    stone = palette.add("monument", rng.uniform(0.3, 0.6), grain=0.3, grain_size=0.4)
+    stone = palette.add("monument", rng.uniform(0.3, 0.6), grain=0.2, grain_size=0.15)
     width = rng.uniform(0.9, 1.6)
     height = rng.uniform(3.0, 11.0)
     parts = [

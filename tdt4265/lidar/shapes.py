@@ -1,4 +1,4 @@
-"""Small triangle meshes: boxes, tubes, lofts, ellipsoids, and how to move and join them. Everything else is made of these.
+"""Small triangle meshes of which all else is made: boxes, tubes, lofts, ellipsoids, and how to move and join them.
 
 A shape's z axis points up and, where it has a front, the front points along +x. Materials are indices into a `Palette`.
 """

@@ -1,7 +1,7 @@
 """A street: its layout, its ground, what stands along it; and `make_world`, a clip's whole scene.
 
-Everything is laid out in street coordinates, as if the street were straight and level: s metres along it, d metres to the left
-of its middle line. `Street.place` then bends and tilts that onto the world.
+Everything is laid out in street coordinates, as if the street were straight and level: s metres along it, d metres to
+the left of its middle line. `Street.place` then bends and tilts that onto the world.
 """
 
 from __future__ import annotations
@@ -51,6 +51,11 @@ class Street:
     def kerb(self, side: int) -> float:
         """Distance of the kerb from the middle line; side is +1 (left) or -1 (right)."""
         return self.lanes * self.lane + self.cycle + self.parking[side < 0]
+
+    @property
+    def own_lane(self) -> float:
+        """The sensor's lane: the one at the kerb."""
+        return -(self.lanes - 0.5) * self.lane
 
     def front(self, side: int) -> float:
         """Distance of the pavement's far edge from the middle line."""
@@ -113,7 +118,7 @@ class Site:
         self.parts.append(Mesh(vertices, mesh.faces, mesh.materials))
 
 
-# ---------------------------------------------------------------------------------------------------------------- layout
+# ---------------------------------------------------------------------------------------------- layout
 
 # Kinds of blocks beside each kind of street, with their chances.
 _BLOCKS = {
@@ -203,7 +208,7 @@ def _blocks(rng: np.random.Generator, street: Street, side: int) -> list:
     return blocks
 
 
-# ---------------------------------------------------------------------------------------------------------------- ground
+# ---------------------------------------------------------------------------------------------- ground
 
 
 @dataclass(frozen=True)
@@ -258,7 +263,7 @@ def _round_corners(street: Street) -> list[tuple[float, float, float, int, int]]
 
 
 def ground(street: Street, materials: Grounds, rng: np.random.Generator) -> Mesh:
-    """Road, pavement, verges and the land beyond as a grid of cells with kerbs between the levels, in street coordinates."""
+    """Road, pavement, verges and the land beyond: a grid of cells in street coordinates, kerbs between the levels."""
     corners = _round_corners(street)
     s_marks, d_marks = [], []
     for j in street.junctions:
@@ -414,40 +419,45 @@ def markings(street: Street, materials: Grounds, rng: np.random.Generator) -> Me
     return join(parts)
 
 
-# -------------------------------------------------------------------------------------------------------------- dressing
+# -------------------------------------------------------------------------------------------- dressing
 
 
 class Dresser:
     """Puts buildings, plants and furniture along a street."""
 
-    def __init__(self, rng: np.random.Generator, street: Street, palette: Palette, site: Site) -> None:
-        self.rng, self.street, self.palette, self.site = rng, street, palette, site
+    def __init__(
+        self, rng: np.random.Generator, street: Street, palette: Palette, site: Site, path: tuple[float, float]
+    ) -> None:
+        self.rng, self.street, self.palette, self.site, self.path = rng, street, palette, site, path
         self.plants = scenery.season(rng, palette)
-        height = rng.uniform(6, 13)
-        self.near_trees = [
-            scenery.tree(rng, self.plants, height * rng.uniform(0.7, 1.3), budget=1700) for _ in range(3)
-        ]
-        self.near_trees.append(scenery.tree(rng, self.plants, rng.uniform(7, 15), conifer=True, budget=1500))
-        self.far_trees = [scenery.tree(rng, self.plants, rng.uniform(7, 16), budget=330) for _ in range(3)]
-        self.far_trees += [
-            scenery.tree(rng, self.plants, rng.uniform(8, 18), conifer=True, budget=330) for _ in range(2)
-        ]
+        height = rng.uniform(7, 15)
+        # Trees in three grades of detail: foliage is 1 to 4 pixels fine at any distance.
+        self.trees = []
+        for budget, leaf in ((4200, 0.15), (1100, 0.27), (330, 0.5)):
+            kinds = [
+                scenery.tree(rng, self.plants, height * rng.uniform(0.7, 1.3), budget=budget, leaf=leaf)
+                for _ in range(3)
+            ]
+            tall = rng.uniform(8, 17)
+            kinds.append(scenery.tree(rng, self.plants, tall, conifer=True, budget=budget, leaf=leaf))
+            self.trees.append(kinds)
         self.bushes = [scenery.bush(rng, self.plants, rng.uniform(1, 2.5), rng.uniform(0.8, 1.8)) for _ in range(3)]
         self.conifers = rng.choice([0.05, 0.4])
-        self.tall = rng.uniform(5, 20)  # typical height of the terraces
+        self.tall = rng.uniform(7, 21)  # typical height of the terraces
         self.lamp = scenery.lamp_post(rng, palette)
         self.seats: list[tuple[float, float, float]] = []  # s, d, heading of places to sit
         self.stops: list[tuple[float, float, int]] = []  # s, d, side where people wait
         self.lots: list[tuple[float, float, float]] = []  # s, d, heading of parking places off the street
 
-    def tree(self, s: float, d: float, near: bool | None = None) -> None:
+    def tree(self, s: float, d: float, grow: float = 1.0) -> None:
+        """A tree at (s, d), `grow` times as tall as usual here; none where it would stand in the sensor's face."""
         rng = self.rng
-        near = abs(d) < 24 and abs(s) < 40 if near is None else near
-        conifer = rng.random() < self.conifers
-        kinds = self.near_trees if near else self.far_trees
-        broad = 3
-        mesh = kinds[broad + rng.integers(len(kinds) - broad)] if conifer else kinds[rng.integers(broad)]
-        size = rng.uniform(0.75, 1.25)
+        distance = np.hypot(s - np.clip(s, *self.path), d - self.street.own_lane)
+        if distance < 5.0:
+            return
+        kinds = self.trees[0 if distance < 15 else 1 if distance < 42 else 2]
+        mesh = kinds[3 if rng.random() < self.conifers else rng.integers(3)]
+        size = grow * rng.uniform(0.75, 1.25)
         self.site.stand(mesh, s, d, rng.uniform(0, 6.3), scale=(size, size, size * rng.uniform(0.9, 1.15)))
 
     def bush(self, s: float, d: float) -> None:
@@ -529,23 +539,22 @@ class Dresser:
                 self.tree(
                     s + rng.uniform(0, length),
                     side * (front + rng.uniform(1.2, max(1.5, setback - 1))),
-                    near=abs(s) < 35,
                 )
             self.bush(s + rng.uniform(0, length), side * (front + rng.uniform(0.8, setback)))
-            self.tree(s + rng.uniform(0, length), side * (front + setback + 18), near=False)
+            self.tree(s + rng.uniform(0, length), side * (front + setback + 18))
             s += length + rng.uniform(4, 9)
         self._edge(start, stop, side, front + 0.2)
         for at in np.arange(start, stop, 8):
-            self.tree(at, side * (front + rng.uniform(30, 55)), near=False)
+            self.tree(at, side * (front + rng.uniform(30, 55)))
 
     def _park(self, start, stop, setback, side, front) -> None:
         rng = self.rng
-        for _ in range(int((stop - start) * rng.uniform(0.12, 0.35))):
+        for _ in range(int((stop - start) * rng.uniform(0.18, 0.42))):
             self.tree(rng.uniform(start, stop), side * (front + rng.uniform(2, setback)))
         for _ in range(int((stop - start) * 0.12)):
             self.bush(rng.uniform(start, stop), side * (front + rng.uniform(2, 0.6 * setback)))
         for at in np.arange(start, stop, 5.5):
-            self.tree(at + rng.uniform(-2, 2), side * (front + setback + rng.uniform(0, 15)), near=False)
+            self.tree(at + rng.uniform(-2, 2), side * (front + setback + rng.uniform(0, 15)))
         for _ in range(3):
             s, d = rng.uniform(start, stop), front + rng.uniform(1.0, 8)
             self.site.stand(scenery.bench(rng, self.palette), s, side * d, 0 if side > 0 else np.pi)
@@ -593,7 +602,7 @@ class Dresser:
     def _lawn(self, start, stop, setback, side, front) -> None:
         rng = self.rng
         self._terrace(start, stop, setback + 2.5, side, front)
-        spacing = rng.uniform(6, 14)
+        spacing = rng.uniform(5, 10)
         for s in np.arange(start + 2, stop, spacing):
             self.tree(s, side * (front + rng.uniform(2, 5)))
         for _ in range(int((stop - start) * 0.06)):
@@ -693,7 +702,7 @@ class Dresser:
             wooded = rng.random() < 0.5
             for d in np.arange(-40, 41, 6.5):
                 if wooded or rng.random() < 0.5:
-                    self.tree(end * rng.uniform(112, 122), d + rng.uniform(-2, 2), near=False)
+                    self.tree(end * rng.uniform(95, 122), d + rng.uniform(-2, 2), 1.4)
             if not wooded:
                 mesh = scenery.building(
                     rng, self.palette, rng.uniform(15, 30), 10, rng.uniform(5, 15), gabled=True, sides="front"
@@ -701,7 +710,7 @@ class Dresser:
                 self.site.stand(mesh, end * 118, -end * -12, -end * np.pi / 2)
         for side in (1, -1):
             for s in np.arange(-110, 111, 8):
-                self.tree(s + rng.uniform(-3, 3), side * rng.uniform(74, 92), near=False)
+                self.tree(s + rng.uniform(-3, 3), side * rng.uniform(60, 90), 1.5)
             for _ in range(4):
                 length = rng.uniform(10, 25)
                 mesh = scenery.building(
@@ -711,13 +720,18 @@ class Dresser:
                 self.facing(mesh, s, s + length, side, rng.uniform(58, 72))
 
 
-def dress(rng: np.random.Generator, street: Street, palette: Palette) -> tuple[Mesh, Dresser]:
-    """All that stands still, in world coordinates, and the dresser that knows where one sits, waits and parks."""
+def dress(
+    rng: np.random.Generator, street: Street, palette: Palette, path: tuple[float, float]
+) -> tuple[Mesh, Dresser]:
+    """All that stands still, in world coordinates, and the dresser, who knows where one sits, waits and parks.
+
+    path: from where to where (s) the sensor drives.
+    """
     site = Site(street)
     materials = Grounds.random(rng, palette)
     site.drape(ground(street, materials, rng))
     site.drape(markings(street, materials, rng))
-    dresser = Dresser(rng, street, palette, site)
+    dresser = Dresser(rng, street, palette, site, path)
     for side in (1, -1):
         for block in street.blocks[side]:
             dresser.block(*block, side)
@@ -726,26 +740,28 @@ def dress(rng: np.random.Generator, street: Street, palette: Palette) -> tuple[M
             if not j.arms[side < 0]:
                 continue  # a side street ends in trees
             for d in np.arange(45, 90, 8):
-                dresser.tree(j.at + rng.choice([-1, 1]) * (j.half + rng.uniform(2, 5)), side * d, near=False)
+                dresser.tree(j.at + rng.choice([-1, 1]) * (j.half + rng.uniform(2, 5)), side * d)
     dresser.furniture()
     dresser.backdrop()
     return join(site.parts), dresser
 
 
-# ----------------------------------------------------------------------------------------------------------------- world
+# ----------------------------------------------------------------------------------------------- world
 
 
 def make_world(clip: int, split: str = "train", seed: int = 0, frames: int = 100) -> World:
     """The scene of one clip: a random street and its traffic, the same for the same (clip, split, seed).
 
-    split: "train" or "val"; it and `clip` choose the cast (`traffic.CASTS`), so that a whole set has its due share of each class.
+    split: "train" or "val"; with `clip` it chooses the cast (`traffic.CASTS`), so that a whole set has its due share of
+    each class.
     """
     rng = np.random.default_rng([seed, clip, {"train": 0, "val": 1}[split]])
     cast = traffic.CASTS[split][clip % len(traffic.CASTS[split])]
     palette = Palette()
     street = make_street(rng, cast.street)
-    static, dresser = dress(rng, street, palette)
-    path, users = traffic.populate(rng, street, dresser, palette, cast, frames)
+    own = traffic.drive(rng, cast, frames)
+    static, dresser = dress(rng, street, palette, (own.min(), own.max()))
+    path, users = traffic.populate(rng, street, dresser, palette, cast, own)
     elevation, azimuth = np.radians(rng.uniform(12, 55)), rng.uniform(0, 2 * np.pi)
     sun = np.array([np.cos(elevation) * np.cos(azimuth), np.cos(elevation) * np.sin(azimuth), np.sin(elevation)])
     clouds = float(rng.choice([rng.uniform(0, 0.3), rng.uniform(0.3, 0.8), 1.0], p=[0.4, 0.4, 0.2]))

@@ -1,7 +1,7 @@
 """Who is in the street: the sensor's own path, and road users of each class with where they go.
 
-Each clip has a cast, which says how many of each class are to be seen at a time. Casts are scheduled by clip, not drawn, so that
-sixteen clips already have the classes in their due shares (the table in `check.py`), the rare ones among them.
+Each clip has a cast, which says how many of each class are to be seen at a time. Casts are scheduled, not drawn,
+so that sixteen clips already have the classes in their due shares (the table in `check.py`), the rare ones among them.
 """
 
 from __future__ import annotations
@@ -23,8 +23,8 @@ if TYPE_CHECKING:
 class Cast:
     """About how many users of each class a frame shows, on which kind of street, seen from a sensor at `speed` m/s.
 
-    apart: whether bicycles and scooters that are ridden are labelled beside their riders, or (as in many real clips) a rider's
-    box holds both.
+    apart: whether ridden bicycles and scooters are labelled beside their riders, or (as in many real clips) a
+    rider's box holds both.
     """
 
     street: str
@@ -42,22 +42,22 @@ class Cast:
 
 CASTS = {
     "train": (
-        Cast("park", 0.0, 2, 4, bicycles=1, scooters=2),
-        Cast("street", 0.0, 9, 4, riders=3.5),
+        Cast("park", 0.0, 2, 4, bicycles=1, scooters=2, apart=True),
+        Cast("street", 0.0, 9, 4, riders=2.5, apart=True),
         Cast("arterial", 4.0, 10, 2, riders=1, buses=1, apart=True),
         Cast("square", 0.5, 1.5, 7, riders=1, scooters=2, apart=True),
-        Cast("residential", 0.0, 9, 3, riders=0.5),
-        Cast("street", 1.5, 7, 4, riders=2, bicycles=1, buses=1, apart=True),
-        Cast("campus", 0.0, 5, 4, riders=1, bicycles=4, apart=True),
+        Cast("residential", 0.0, 8, 3, riders=1, trucks=1),
+        Cast("street", 1.5, 7, 4, riders=2, buses=1, apart=True),
+        Cast("campus", 0.0, 5, 4, riders=1, bicycles=2, apart=True),
         Cast("residential", 4.0, 6, 1.5, motorcycles=1),
-        Cast("arterial", 0.0, 13, 1, riders=0.7, buses=2),
-        Cast("street", 2.5, 5, 4, riders=1.0, trucks=1),
-        Cast("campus", 0.0, 2, 5, riders=2, bicycles=2, scooters=1, apart=True),
-        Cast("street", 0.0, 10, 3, riders=2),
+        Cast("arterial", 0.0, 12, 1, riders=1, buses=2),
+        Cast("street", 2.5, 5, 4, riders=1.0, trucks=1, apart=True),
+        Cast("campus", 0.0, 2, 5, riders=2, bicycles=1, scooters=1, apart=True),
+        Cast("street", 0.0, 10, 3, riders=2, apart=True),
         Cast("residential", 2.5, 5, 2, bicycles=1),
-        Cast("park", 1.0, 2, 3.5, riders=1, scooters=2),
-        Cast("street", 0.0, 8, 3, riders=1, buses=1),
-        Cast("arterial", 0.0, 9, 2, riders=0.5, motorcycles=1),
+        Cast("park", 1.0, 2, 3.5, riders=1, scooters=1, apart=True),
+        Cast("street", 0.0, 8, 3, riders=1, buses=1, apart=True),
+        Cast("arterial", 0.0, 8, 2, riders=1.5, motorcycles=1),
     ),
     "val": (
         Cast("street", 0.0, 7, 11, riders=2.5),
@@ -66,33 +66,45 @@ CASTS = {
     ),
 }
 
-REACH = 42.0  # metres within which a user counts as seen
+REACH = 27.0  # metres within which a user counts as seen
+
+
+def drive(rng: np.random.Generator, cast: Cast, frames: int) -> np.ndarray:
+    """How far along the street the sensor is at times 0, 0.1, ...: float64 [frames + 1], in metres, halfway at 0."""
+    time = np.arange(frames + 1) / 10
+    return cast.speed * rng.uniform(0.8, 1.2) * (time - time[-1] / 2)
 
 
 def populate(
-    rng: np.random.Generator, street: Street, dresser: Dresser, palette: Palette, cast: Cast, frames: int
+    rng: np.random.Generator, street: Street, dresser: Dresser, palette: Palette, cast: Cast, own: np.ndarray
 ) -> tuple[np.ndarray, list[RoadUser]]:
-    """The sensor's path [T, 4] and all road users of the clip."""
-    crowd = _Crowd(rng, street, dresser, palette, cast, max(frames, 2))
-    crowd.vehicles()
-    crowd.riders()
-    crowd.standing()
-    crowd.persons()
+    """The sensor's path [T, 4] and all road users of the clip; `own` is what `drive` gave."""
+    crowd = _Crowd(rng, street, dresser, palette, cast, own)
+    # A stream of chance for each part: what one draws does not change the others.
+    parts = (crowd.vehicles, crowd.riders, crowd.standing, crowd.persons)
+    for part, stream in zip(parts, rng.spawn(len(parts)), strict=True):
+        crowd.rng = stream
+        part()
     return crowd.sensor_path(), crowd.users
 
 
 class _Crowd:
     """Fills the street; positions are street coordinates, times those of the frames."""
 
-    def __init__(self, rng, street: Street, dresser: Dresser, palette: Palette, cast: Cast, frames: int) -> None:
-        self.rng, self.street, self.dresser, self.palette, self.cast = rng, street, dresser, palette, cast
-        self.time = np.arange(frames + 1) / 10
+    def __init__(self, rng, street: Street, dresser: Dresser, palette: Palette, cast: Cast, own: np.ndarray) -> None:
+        self.rng, self.street, self.dresser, self.palette, self.cast, self.own = (
+            rng,
+            street,
+            dresser,
+            palette,
+            cast,
+            own,
+        )
+        self.time = np.arange(len(own)) / 10
+        self.speed = speed = float(own[1] - own[0]) * 10
+        self.own_lane = street.own_lane
+        self.middle = float(own.mean())
         self.users: list[RoadUser] = []
-        self.own_lane = -(street.lanes - 0.5) * street.lane
-        speed = cast.speed * rng.uniform(0.8, 1.2)
-        self.own = -0.5 * speed * self.time[-1] + speed * self.time
-        self.middle = float(self.own.mean())
-        self.speed = speed
         ahead = [c for c in street.crossings if 5 < c < 30]
         # Traffic stands at the crossing ahead and people cross, or it flows and they do not.
         self.stands = speed == 0 and bool(ahead) and rng.random() < 0.6
@@ -127,8 +139,8 @@ class _Crowd:
 
     def vehicles(self) -> None:
         cast, rng = self.cast, self.rng
-        self.book("own", 0.0, 3.2)  # the car that carries the sensor
-        for category, count, near in ((ru.BUS, cast.buses, 20.0), (ru.TRUCK, cast.trucks, 12.0)):
+        self.book("own", self.own[0], 3.2)  # the car that carries the sensor
+        for category, count, near in ((ru.BUS, cast.buses, 19.0), (ru.TRUCK, cast.trucks, 10.0)):
             for _ in range(count):
                 self._large(category, near)
         for _ in range(cast.motorcycles):
@@ -144,7 +156,11 @@ class _Crowd:
         wanted = round((cast.cars - moving) * 1.25)
         distance = np.array([np.hypot(s - self.middle, d - self.own_lane) for _, s, d, _ in standing])
         if len(standing):
-            chance = np.exp(-distance / 14)
+            # Most cars of a street stand behind one another, seen from the front or the back.
+            in_line = np.array([lane == "own" or lane[0] in ("kerb", "against") for lane, *_ in standing])
+            chance = np.exp(-distance / 9) * np.where(in_line, 1.0, 0.15)
+            ahead = np.array([abs(s - self.middle) > 1.5 * abs(d - self.own_lane) for _, s, d, _ in standing])
+            chance *= np.where(ahead, 1.0, 0.12)
             for i in rng.choice(
                 len(standing), min(len(standing), 2 * wanted + 4), replace=False, p=chance / chance.sum()
             ):
@@ -201,7 +217,7 @@ class _Crowd:
         if self.speed > 0:
             lanes.append(("own", self.own_lane, 1.0))
         for key, d, direction in lanes:
-            fast = rng.uniform(3.0, 11.0) if rng.random() < 0.8 else rng.uniform(0.5, 2.5)
+            fast = rng.uniform(2.5, 10.0) if rng.random() < 0.6 else rng.uniform(0.4, 2.0)
             speed = self.speed if key == "own" else direction * fast
             spacing = max(8.5, 5.5 + 0.9 * abs(speed))
             chance = min(1.0, wanted / len(lanes) * spacing / (2 * REACH))
@@ -238,14 +254,14 @@ class _Crowd:
         rng, street = self.rng, self.street
         shape = (ru.make_bus if category == ru.BUS else ru.make_truck)(rng, self.palette)
         half = float(np.abs(shape.vertices[:, 0]).max())
-        kind = rng.choice(["queue", "oncoming", "passing"], p=[0.5, 0.35, 0.15])
+        kind = rng.choice(["queue", "oncoming", "passing"], p=[0.65, 0.2, 0.15])
         if kind == "passing" and not self.stands:
             speed = rng.uniform(4, 8)
             start = speed * rng.uniform(2, self.time[-1]) + rng.uniform(0, 10)
             self.book(("against", 0), start, half + 8)
             self.add(category, shape, start - speed * self.time, 0.5 * street.lane, np.pi)
             return
-        distance = near + half + rng.gamma(2.0, 6.0)
+        distance = near + half + rng.gamma(3.0, 0.2 * near)
         if kind == "queue":
             s = rng.choice([-1, 1], p=[0.4, 0.6]) * distance
             self.book("own", s + self.own[0], half)
@@ -293,21 +309,20 @@ class _Crowd:
             scooter = cast.scooters > 0 and rng.random() < 0.35
             shape = (ru.make_scooter if scooter else ru.make_bicycle)(rng, self.palette)
             side, direction = int(rng.choice([-1, 1])), int(rng.choice([-1, 1]))
-            on_road = rng.random() < 0.6
+            # Beside the sensor there is room on the road only where there is a cycle lane.
+            on_road = rng.random() < 0.85 and (side > 0 or street.cycle > 0)
             if on_road:
                 direction = -side
-                d = side * (street.lanes * street.lane + (street.cycle / 2 if street.cycle else -0.45))
+                d = side * (street.lanes * street.lane + (street.cycle / 2 if street.cycle else -0.2))
             else:
                 d = side * (street.front(side) - street.pavement[side < 0] * rng.uniform(0.25, 0.6))
-            speed = rng.uniform(3.0, 6.0)
+            speed = rng.uniform(2.5, 5.5)
             if rng.random() < 0.2 and not on_road:
                 speed = 0.0
             if direction > 0:
                 speed = max(speed, min(self.speed, 6.0))
             when = self.time[-1] * (k + rng.random()) / count  # when it is at the sensor
-            s = np.interp(when, self.time, self.own) + rng.normal(0, 9) + direction * speed * (self.time - when)
-            if abs(d - self.own_lane) < 1.3:
-                d = self.own_lane + 1.4 * np.sign(d - self.own_lane)
+            s = np.interp(when, self.time, self.own) + rng.normal(0, 17) + direction * speed * (self.time - when)
             category = ru.SCOOTER if scooter else ru.BICYCLE
             self._mounted(
                 category, shape, s, d + 0.1 * np.sin(self.time + k), 0.0 if direction > 0 else np.pi, cast.apart
@@ -320,7 +335,7 @@ class _Crowd:
         rng, street, cast = self.rng, self.street, self.cast
         for category, count, make, reach in (
             (ru.BICYCLE, cast.bicycles, ru.make_bicycle, 9.0),
-            (ru.SCOOTER, cast.scooters, ru.make_scooter, 4.5),
+            (ru.SCOOTER, cast.scooters, ru.make_scooter, 5.0),
         ):
             stretch = 1 + abs(self.own[-1] - self.own[0]) / (2 * reach)
             left = round(count * stretch)
@@ -330,9 +345,11 @@ class _Crowd:
                 if not self._open(s, 1.5):
                     s += 5
                 d = side * (street.kerb(side) + rng.uniform(0.3, min(2.5, street.pavement[side < 0])))
-                heading = np.arctan2(self.own_lane - d, self.middle - s) + rng.normal(0, 0.45) + rng.choice([0, np.pi])
+                if np.hypot(d - self.own_lane, s - np.clip(s, self.own.min(), self.own.max())) < 4.8:
+                    d += side * 2.0
+                heading = np.arctan2(self.own_lane - d, self.middle - s) + rng.normal(0, 0.25) + rng.choice([0, np.pi])
                 if category == ru.BICYCLE:
-                    heading += rng.uniform(0.2, 1.4)
+                    heading += rng.uniform(0.0, 0.7)
                 for k in range(min(left, 1 + (rng.random() < 0.45))):
                     offset = 0.55 * k
                     self.add(
@@ -348,7 +365,7 @@ class _Crowd:
 
     def persons(self) -> None:
         rng = self.rng
-        wanted = self.cast.persons * 1.2
+        wanted = self.cast.persons * 0.95
         chances = {"walk": 0.5, "wait": 0.2, "stroll": 0.2, "sit": 0.06, "cross": 0.25 if self.stands else 0.0}
         kinds, p = list(chances), np.array(list(chances.values()))
         tries = 0
@@ -384,7 +401,7 @@ class _Crowd:
         side, direction = int(rng.choice([-1, 1])), int(rng.choice([-1, 1]))
         count = int(rng.choice([1, 2, 3], p=[0.6, 0.32, 0.08]))
         speed = rng.uniform(1.0, 1.8)
-        middle = self._near(15.0)
+        middle = self._near(18.0)
         base = street.kerb(side) + street.verge[side < 0] + rng.uniform(0.5, max(0.6, street.pavement[side < 0] - 0.6))
         for k in range(count):
             s = middle + rng.normal(0, 0.2) + direction * speed * (self.time - self.time[-1] / 2)
@@ -433,6 +450,9 @@ class _Crowd:
         d = side * (street.front(side) + rng.uniform(0.5, min(setback - 2, 14)))
         angle, speed = rng.uniform(0, 2 * np.pi), rng.choice([0.0, rng.uniform(0.9, 1.6)], p=[0.25, 0.75])
         along = speed * (self.time - self.time[-1] / 2)
+        if (side * (d + along * np.sin(angle)) < street.front(side)).any():
+            angle = 0.2 * np.sin(angle)  # along the street rather than across it
+            d += side * 2.0
         self._person(s + along * np.cos(angle), d + along * np.sin(angle), angle)
         return 0.85
 
