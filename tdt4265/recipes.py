@@ -168,7 +168,7 @@ SMALL_TRAINING = TrainingConfig(
     lr=2e-3,
     weight_decay=1e-4,
     batch_size=4,
-    warmup_iterations=20,
+    warmup_iterations=40,
     schedule="one_cycle",
     clip_norm=10.0,
 )
