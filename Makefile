@@ -34,6 +34,9 @@ notebooks: $(READY)
 readme: $(READY)
 	$(BIN)/python -c "from tdt4265 import records; records.renew_table('README.md', records.all_records())"
 
-# The twelve simulated frames that the notebooks' default runs use.
+# The twelve simulated frames that the notebooks' default runs use, and the labels of the whole simulated dataset.
 sample: $(READY)
 	$(BIN)/python -m tdt4265.lidar --sample assets/sample
+	$(BIN)/python -c "from tdt4265 import data; data.load('sim')"
+	$(BIN)/python -c "from tdt4265 import paths; from tdt4265.lidar import copy_labels; \
+	    copy_labels(paths.cache() / 'sim', 'assets/sim_labels')"

@@ -319,3 +319,12 @@ def test_tolerances_include_their_ends():
     assert check.factor("", 15, 10, 1.5).ok and check.factor("", 10 / 1.5, 10, 1.5).ok
     assert not check.factor("", 15.1, 10, 1.5).ok and not check.factor("", float("nan"), 10, 1.5).ok
     assert check.between("", 9, 9, 15).ok and not check.between("", 15.1, 9, 15).ok
+
+
+def test_labels_are_copied_without_masks(finished, tmp_path):
+    folder.copy_labels(finished, tmp_path / "labels")
+    whole = json.loads((finished / "train_annotations.json").read_text())
+    copied = json.loads((tmp_path / "labels" / "train_annotations.json").read_text())
+    assert copied["images"] == whole["images"] and len(copied["annotations"]) == len(whole["annotations"]) > 0
+    assert [a["bbox"] for a in copied["annotations"]] == [a["bbox"] for a in whole["annotations"]]
+    assert all(a["segmentation"] == [] for a in copied["annotations"])

@@ -1,5 +1,5 @@
 """The LiDAR simulator: a world, a sensor, and a folder in COCO format."""
 
-from .folder import generate
+from .folder import copy_labels, generate
 
-__all__ = ["generate"]
+__all__ = ["copy_labels", "generate"]

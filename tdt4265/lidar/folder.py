@@ -90,6 +90,17 @@ def sample(out: str | Path, workers: int | None = None, *, make_world: WorldMake
     return _simulate(Path(out), {"sample": True, "seed": 1}, clips, 100, 1, workers, make_world)
 
 
+def copy_labels(source: str | Path, out: str | Path) -> Path:
+    """Writes a finished folder's labels to OUT without the masks: for what counts boxes and needs no picture."""
+    Path(out).mkdir(parents=True, exist_ok=True)
+    for split in ("train", "val"):
+        content = json.loads(_labels_file(Path(source), split).read_text())
+        content["annotations"] = [annotation | {"segmentation": []} for annotation in content["annotations"]]
+        text = json.dumps(content, separators=(",", ":"))
+        _write(Path(out), _labels_file(Path(out), split), text.encode())
+    return Path(out)
+
+
 def _simulate(out, settings, clips, clip_length, seed, workers, make_world) -> Path:
     if make_world is None:
         from .street import make_world
