@@ -130,6 +130,8 @@ outputs = logits.requires_grad_(), offsets.requires_grad_()
 gradients = [torch.autograd.grad(sum(loss(*outputs, labels, targets).values()), outputs)
              for loss in (MultiboxLoss(), SoftmaxFocalLoss())]
 torch.save(gradients, f"{folder}/gradients{rank}.pt")
+torch.distributed.barrier()
+torch.distributed.destroy_process_group()  # left open, it may abort the interpreter at exit
 """
 
 
