@@ -110,7 +110,8 @@ def fit(
     workers = _default_workers(len(train), fabric) if workers is None else workers
     frames = math.ceil(len(train) / fabric.world_size) * fabric.world_size
     done = len(record.epochs)
-    with tqdm(total=epochs * frames, initial=done * frames, unit="frame", disable=fabric.global_rank > 0) as bar:
+    hidden = fabric.global_rank > 0
+    with tqdm(total=epochs * frames, initial=done * frames, unit="frame", mininterval=1, disable=hidden) as bar:
         for epoch in range(done + 1, epochs + 1):
             bar.set_description(f"epoch {epoch}/{epochs}")
             started = time.perf_counter()
@@ -159,7 +160,7 @@ def _train_epoch(
         for name, value in losses.items():
             sums[name] = sums.get(name, 0) + value.detach().float() * len(images)
         bar.update(len(images) * fabric.world_size)
-        bar.set_postfix(loss=f"{loss.item():.3f}")
+        bar.set_postfix(loss=f"{loss.item():.3f}", refresh=False)  # else every step prints
     totals = torch.stack([*sums.values(), torch.tensor(float(seen), device=fabric.device)])
     totals = fabric.all_reduce(totals, reduce_op="sum")
     return {name: (total / totals[-1]).item() for name, total in zip(sums, totals, strict=False)}
