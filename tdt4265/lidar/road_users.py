@@ -14,7 +14,6 @@ from .scene import Mesh
 from .shapes import Palette, box, cylinder, disc, ellipsoid, join, loft, moved, quads, ring, tube
 
 CAR, TRUCK, BUS, MOTORCYCLE, BICYCLE, SCOOTER, PERSON, RIDER = range(1, 9)
-NEVER_LABELLED = 0
 VISIBLE_RANGE = 110.0  # metres; farther users are less than a pixel wide
 
 
@@ -306,12 +305,10 @@ CAR_FORMS = {
 }
 
 
-def make_car(rng: np.random.Generator, palette: Palette, form: CarForm | None = None) -> Mesh:
+def make_car(rng: np.random.Generator, palette: Palette) -> Mesh:
     """A car or van: body with wheel arches, cabin with pillars and glass, wheels, lights, plates, mirrors."""
-    name = "van"
-    if form is None:
-        name = str(rng.choice(list(CAR_FORMS), p=[0.24, 0.1, 0.12, 0.22, 0.17, 0.07, 0.08]))
-        form = CAR_FORMS[name]
+    name = str(rng.choice(list(CAR_FORMS), p=[0.24, 0.1, 0.12, 0.22, 0.17, 0.07, 0.08]))
+    form = CAR_FORMS[name]
     stretch = rng.normal(1, 0.03, 3)
     length, width, height = np.array([form.length, form.width, form.height]) * stretch
     # White, silver, grey, red look bright in the near infrared; black paint hardly answers at all.

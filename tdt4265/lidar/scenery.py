@@ -142,17 +142,17 @@ def building(
     *,
     gabled: bool,
     houses: bool = False,
-    style: FacadeStyle | None = None,
-    sides: str = "front ends",
+    ends: bool = True,
 ) -> Mesh:
-    """A building with its front along x from 0 to `length` in y = 0, facing -y, `depth` metres deep."""
-    style = style or facade_style(rng, palette, houses)
+    """A building with its front along x from 0 to `length` in y = 0, facing -y, `depth` metres deep.
+
+    ends: its gables have windows too; without them they stay open, for what is seen from the front alone.
+    """
+    style = facade_style(rng, palette, houses)
     parts = [facade(rng, style, length, height)]
-    if "ends" in sides:
+    if ends:
         end = facade(rng, style, depth, height)
         parts += [moved(end, length, 0, 0, np.pi / 2), moved(end, 0, depth, 0, -np.pi / 2)]
-    if "back" in sides:
-        parts.append(moved(facade(rng, style, length, height), length, depth, 0, np.pi))
     parts.append(box((length, depth, 2.0), style.base, (length / 2, depth / 2, -1.0)))  # stands in a slope
     roof = palette.add("roof", rng.uniform(0.12, 0.45), grain=0.2)
     if gabled:

@@ -319,8 +319,3 @@ def expose(channel: np.ndarray, low: float, high: float, measured: np.ndarray | 
     if measured is not None:
         shown = np.where(measured, shown, 0)
     return np.rint(np.clip(shown, 0, 1) * 255).astype(np.uint8)
-
-
-def render(world: World, t: float, seed: int = 0) -> Frame:
-    """One frame of a world. `Sensor` is quicker where a clip needs several."""
-    return Sensor(world).render(t, np.random.default_rng(seed))

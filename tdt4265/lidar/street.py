@@ -486,14 +486,14 @@ class Dresser:
         low, high = np.clip((-20, 30), start, stop)
         return float(self.rng.uniform(low, high))
 
-    def _terrace(self, start, stop, setback, side, front, style=None) -> None:
+    def _terrace(self, start, stop, setback, side, front) -> None:
         rng = self.rng
         s = start + rng.uniform(0, 1.5)
         while stop - s > 7:
             length = stop - s if stop - s < 16 else rng.uniform(9, min(30, stop - s))
             height = float(np.clip(self.tall * rng.uniform(0.6, 1.4), 4, 25))
             mesh = scenery.building(
-                rng, self.palette, length, rng.uniform(9, 14), height, gabled=rng.random() < 0.5, style=style
+                rng, self.palette, length, rng.uniform(9, 14), height, gabled=rng.random() < 0.5
             )
             self.facing(mesh, s, s + length, side, front + setback)
             s += length + (rng.uniform(3, 10) if rng.random() < 0.2 else 0.0)
@@ -697,7 +697,7 @@ class Dresser:
 
     def backdrop(self) -> None:
         """What closes the view: tree lines and houses far off, also at the street's ends."""
-        rng, _street = self.rng, self.street
+        rng = self.rng
         for end in (-1, 1):
             wooded = rng.random() < 0.5
             for d in np.arange(-40, 41, 6.5):
@@ -705,7 +705,7 @@ class Dresser:
                     self.tree(end * rng.uniform(95, 122), d + rng.uniform(-2, 2), 1.4)
             if not wooded:
                 mesh = scenery.building(
-                    rng, self.palette, rng.uniform(15, 30), 10, rng.uniform(5, 15), gabled=True, sides="front"
+                    rng, self.palette, rng.uniform(15, 30), 10, rng.uniform(5, 15), gabled=True, ends=False
                 )
                 self.site.stand(mesh, end * 118, -end * -12, -end * np.pi / 2)
         for side in (1, -1):
@@ -714,7 +714,7 @@ class Dresser:
             for _ in range(4):
                 length = rng.uniform(10, 25)
                 mesh = scenery.building(
-                    rng, self.palette, length, 10, rng.uniform(5, 18), gabled=rng.random() < 0.7, sides="front"
+                    rng, self.palette, length, 10, rng.uniform(5, 18), gabled=rng.random() < 0.7, ends=False
                 )
                 s = rng.uniform(-95, 70)
                 self.facing(mesh, s, s + length, side, rng.uniform(58, 72))
