@@ -83,7 +83,11 @@ class Metrics:
 
 
 def collate(batch: list[tuple[Tensor, dict]]) -> tuple[list[Tensor], list[dict]]:
-    """A batch is a list: frames may differ in size, targets in their number of boxes. tv_tensors become tensors."""
+    """A batch as the models take it: a list of images, a list of targets, all plain tensors.
+
+    Lists, because frames may differ in size and targets in their number of boxes. tv_tensors have done their work once
+    the transforms ran; models get what torchvision's own models get.
+    """
     return [_plain(image) for image, _ in batch], [{k: _plain(v) for k, v in target.items()} for _, target in batch]
 
 
@@ -267,7 +271,7 @@ def _wrong_with(entry: object, images: set | None, categories: set | None) -> st
         if key not in entry:
             return f"has no {key!r}"
     box = entry["bbox"]
-    if not isinstance(box, list) or len(box) != 4 or not all(_is_number(value) for value in box):
+    if not _is_box(box):
         return f"has the bbox {box!r}: it must be four finite numbers [x, y, width, height]"
     if box[2] < 0 or box[3] < 0:
         return f"has the bbox {box!r} of a negative size: a bbox is [x, y, width, height], not two corners"
@@ -279,6 +283,10 @@ def _wrong_with(entry: object, images: set | None, categories: set | None) -> st
         if known is not None and entry[key] not in known:
             return f"has the {key} {entry[key]}, which the labels don't have: use the labels it was made for"
     return None
+
+
+def _is_box(value: object) -> bool:
+    return isinstance(value, list) and len(value) == 4 and all(_is_number(side) for side in value)
 
 
 def _is_number(value: object) -> bool:
@@ -305,6 +313,10 @@ def _read_labels(path: str | Path) -> dict:
             missing = [key for key in keys if not isinstance(entry, dict) or key not in entry]
             if missing:
                 raise ResultsError(f"{path}: {part}[{i}] has no {missing[0]!r}")
+    for i, entry in enumerate(labels["annotations"]):
+        box = entry["bbox"]
+        if not _is_box(box):
+            raise ResultsError(f"{path}: annotations[{i}] has the bbox {box!r}: it must be four finite numbers")
     return labels
 
 

@@ -15,5 +15,5 @@ def assets() -> Path:
 
 
 def cache() -> Path:
-    """The folder for what is generated or downloaded: TDT4265_CACHE, or ~/.cache/tdt4265."""
-    return Path(os.environ.get("TDT4265_CACHE", Path.home() / ".cache" / "tdt4265")).expanduser()
+    """The folder for what is generated or downloaded, absolute: TDT4265_CACHE, or ~/.cache/tdt4265."""
+    return Path(os.environ.get("TDT4265_CACHE") or "~/.cache/tdt4265").expanduser().absolute()

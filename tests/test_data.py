@@ -19,8 +19,9 @@ from pycocotools.cocoeval import COCOeval
 from torch.utils.data import DataLoader
 from torchvision import tv_tensors
 
-from tdt4265.data import DataError, collate, load, read_labels
+from tdt4265.data import DataError, load, read_labels
 from tdt4265.data.coco import clip_and_frame, natural_key
+from tdt4265.evaluation import collate
 
 HEIGHT, WIDTH = 16, 64
 NAMES = ["a_Video00002_10.png", "a_Video00010_0.png", "a_Video00002_9.png"]  # not in time order, as in the real labels
@@ -273,6 +274,13 @@ def test_sim_is_generated_on_first_use(tmp_path, monkeypatch):
     (tmp_path / "sim" / "val_annotations.json").unlink()  # as an interrupted generation leaves it
     load("sim")
     assert len(calls) == 2
+
+
+def test_a_simulation_that_fails_gets_one_line(tmp_path, monkeypatch):
+    monkeypatch.setenv("TDT4265_CACHE", str(tmp_path))
+    (tmp_path / "sim").mkdir()
+    (tmp_path / "sim" / "thesis.txt").write_text("not to be mixed with frames")
+    assert line("sim") == f"{tmp_path}/sim: holds other files than a simulation's; name a new or an empty folder"
 
 
 def test_the_real_dataset_is_found_by_its_variable(folder, monkeypatch):

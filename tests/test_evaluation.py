@@ -278,6 +278,10 @@ def test_command_line_prints_both_conventions(tmp_path, scene, capsys):
         ("[]", "has no list 'images'"),
         (json.dumps({"images": [{"id": 0}], "annotations": [{"image_id": 0}], "categories": []}),
          "annotations[0] has no 'category_id'"),
+        (json.dumps(labels([(0, 1, [1, 2, 3, 4]), (0, 1, [1, 2, math.inf, 4])])),
+         "annotations[1] has the bbox [1, 2, inf, 4]: it must be four finite numbers"),
+        (json.dumps({**labels([(0, 1, [1, 2, 3, 4])]), "annotations": [{"image_id": 0, "category_id": 1, "bbox": 3}]}),
+         "annotations[0] has the bbox 3"),
     ],
 )  # fmt: skip
 def test_bad_labels_end_the_command_with_one_line(tmp_path, capsys, content, line):
@@ -293,20 +297,23 @@ def test_bad_labels_end_the_command_with_one_line(tmp_path, capsys, content, lin
     assert line in printed.err
 
 
-def test_speed_counts_frames_not_batches():
-    class Sleeper(Oracle):
-        def forward(self, images, targets=None):
-            import time
+def test_speed_counts_frames_not_batches(monkeypatch):
+    """By a clock that each call moves on by 2 ms and by 8 ms a frame, the three calls to warm up by much more."""
 
-            time.sleep(0.01 * len(images))
+    class Slow(Oracle):
+        def forward(self, images, targets=None):
+            nonlocal clock
+            warm = self.batches.count(len(images)) >= 3
+            clock += 0.002 + 0.008 * len(images) if warm else 10
             return super().forward(images)
 
-    model = Sleeper().train()
-    table = evaluation.measure_speed(model, (3, 8, 16), batch_sizes=(1, 4), seconds=0.2)
+    clock = 0.0
+    monkeypatch.setattr(evaluation, "now", lambda device: clock)
+    model = Slow().train()
+    table = evaluation.measure_speed(model, (3, 8, 16), batch_sizes=(1, 4), seconds=0.335)
+    assert model.batches == [1] * (3 + 34) + [4] * (3 + 10)  # 34 x 10 ms, 10 x 34 ms
     assert table["batch size"].tolist() == [1, 4]
-    assert table["frames a second"].tolist() == pytest.approx([100, 100], rel=0.3)
-    assert (table["milliseconds a frame"] * table["frames a second"]).tolist() == pytest.approx([1000, 1000])
+    assert table["frames a second"].tolist() == pytest.approx([100, 4 / 0.034])
+    assert table["milliseconds a frame"].tolist() == pytest.approx([10, 8.5])
     assert table["device"].iloc[0]
     assert model.training
-    # One call more than warm-up and timing would need is none: three to warm up before the clock starts.
-    assert model.batches[:3] == [1, 1, 1]

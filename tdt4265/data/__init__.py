@@ -3,14 +3,11 @@
 import os
 from pathlib import Path
 
-import torch
-from torch import Tensor
-
 from tdt4265 import paths
 from tdt4265.data import transforms
 from tdt4265.data.coco import CocoDetection, DataError, Labels, read_labels
 
-__all__ = ["CocoDetection", "DataError", "Labels", "collate", "load", "read_labels", "tdt4265_folder", "transforms"]
+__all__ = ["CocoDetection", "DataError", "Labels", "load", "read_labels", "tdt4265_folder", "transforms"]
 
 
 def load(source: str | Path = "sim", *, masks: bool = False) -> tuple[CocoDetection, CocoDetection]:
@@ -41,18 +38,6 @@ def tdt4265_folder() -> Path:
     return Path(os.environ.get("TDT4265_DATA") or paths.cache() / "tdt4265_2022").expanduser().absolute()
 
 
-def collate(batch: list[tuple[Tensor, dict]]) -> tuple[list[Tensor], list[dict]]:
-    """A batch as the models take it: a list of images, a list of targets, all plain tensors.
-
-    tv_tensors have done their work once the transforms ran; models get what torchvision's own models get.
-    """
-    return [plain(image) for image, _ in batch], [{k: plain(v) for k, v in target.items()} for _, target in batch]
-
-
-def plain(value: object) -> object:
-    return value.as_subclass(torch.Tensor) if isinstance(value, torch.Tensor) else value
-
-
 def source_folder(source: str) -> Path:
     if source == "sample":
         return paths.assets() / "sample"
@@ -78,5 +63,8 @@ def simulated() -> Path:
     if not all((folder / f"{split}_annotations.json").is_file() for split in ("train", "val")):
         from tdt4265.lidar import generate  # heavy (ray casting), and needed once
 
-        generate(folder)
+        try:
+            generate(folder)
+        except (ValueError, RuntimeError, OSError) as error:
+            raise DataError(str(error)) from None
     return folder
