@@ -119,7 +119,7 @@ def main(arguments: list[str] | None = None) -> int:
     for part in ("anchors", "loss", "init", "training"):
         print(f"{part:<12}{getattr(recipe, part)}")
     print(f"{'transforms':<12}{', '.join(recipe.transforms) or 'none'}\n")
-    print(f"The reports count {weights:,} weights and 4 x {anchors:,} anchor coordinates, {count_parameters(model):,}:")
+    print(f"Counted as in the reports, {weights:,} weights and 4 x {anchors:,} anchor coordinates:")
     print(f"parameters: {count_parameters(model)}")
     return 0
 

@@ -25,8 +25,6 @@ from tdt4265.evaluation import device_name
 from tdt4265.paths import assets
 
 ENVIRONMENT = ("hardware", "versions", "commit", "started")  # a header's keys that say where and with what
-
-
 TABLE_MARKS = ("<!-- records -->", "<!-- /records -->")  # the table of runs stands between these in a README
 
 
@@ -150,8 +148,10 @@ def table(records: Iterable[Record]) -> pd.DataFrame:
 
 
 def markdown(records: Iterable[Record]) -> str:
-    """The table of runs in Markdown: shares to four digits, minutes to one, counts with commas."""
+    """The table of runs in Markdown, "" for none: shares to four digits, minutes to one, counts with commas."""
     frame = table(records)
+    if frame.empty:
+        return ""
 
     def text(column: str, value: object) -> str:
         if value is None or value != value:  # NaN: a run without this figure

@@ -133,6 +133,8 @@ def test_the_table_is_renewed_between_its_marks(tmp_path):
     row = dict(zip(lines[2].split(" | "), lines[4].split(" | "), strict=True))
     assert row["final mAP"] == "0.1235" and row["minutes"] == "1.5" and row["parameters"] == "1,234,567"
     assert row["mAP on real, 14 frames"] == "0.0500"
+    records.renew_table(readme, [])
+    assert readme.read_text() == "before\n<!-- records -->\n<!-- /records -->\nafter\n"
 
 
 def test_a_readme_without_marks_is_left_alone(tmp_path):

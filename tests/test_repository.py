@@ -1,5 +1,6 @@
-"""The files around the package agree with each other."""
+"""The files around the package agree with each other, and its modules import one way."""
 
+import ast
 import re
 from pathlib import Path
 
@@ -65,3 +66,51 @@ def test_the_readmes_table_is_that_of_the_records():
     readme = (ROOT / "README.md").read_text()
     table = readme.partition(records.TABLE_MARKS[0] + "\n")[2].partition(records.TABLE_MARKS[1])[0]
     assert table == records.markdown(records.all_records()), "run `make readme`"
+
+
+# What each may import of the package, besides itself; one not named here, as `train`: anything but the simulator.
+IMPORTS = {
+    "paths": set(),
+    "data": {"paths", "lidar"},
+    "lidar": set(),
+    "anchors": set(),
+    "boxes": set(),
+    "losses": set(),
+    "models": {"boxes"},
+    "evaluation": set(),
+    "records": {"evaluation", "paths"},
+    "training": {"evaluation", "records"},
+    "plots": set(),
+    "notebook": set(),
+    "recipes": {"anchors", "losses", "models", "training"},
+    "describe": {"recipes"},
+}
+
+
+def imported(path: Path) -> set[str]:
+    """The parts of the package (modules or subpackages, by their first name) that a module imports."""
+    package = ("tdt4265", *path.relative_to(ROOT / "tdt4265").parts[:-1])
+    names = set()
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.Import):
+            names |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom):
+            base = ".".join([*package[: len(package) - node.level + 1], *filter(None, [node.module])])
+            base = base if node.level else node.module
+            names |= {f"{base}.{alias.name}" for alias in node.names}
+    parts = {name.split(".")[1] for name in names if name.startswith("tdt4265.")}
+    return {part for part in parts if (ROOT / "tdt4265" / part).is_dir() or (ROOT / "tdt4265" / f"{part}.py").is_file()}
+
+
+@pytest.mark.parametrize("path", sorted((ROOT / "tdt4265").rglob("*.py")), ids=lambda p: p.relative_to(ROOT).as_posix())
+def test_imports_go_one_way(path):
+    part = path.relative_to(ROOT / "tdt4265").parts[0].removesuffix(".py")
+    others = imported(path) - {part}
+    assert others <= IMPORTS.get(part, others - {"lidar"})
+
+
+def test_the_imports_are_seen():
+    assert imported(ROOT / "tdt4265" / "models" / "detector.py") == {"boxes"}
+    assert imported(ROOT / "tdt4265" / "recipes.py") == IMPORTS["recipes"]
+    assert imported(ROOT / "tdt4265" / "data" / "__init__.py") == {"data", "paths", "lidar"}
+    assert imported(ROOT / "tdt4265" / "train.py") >= {"data", "evaluation", "recipes", "describe"}
