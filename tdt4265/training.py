@@ -77,10 +77,10 @@ def fit(
     """Train `model` in place, and leave `checkpoint.pt` and `record.jsonl` in `output_dir`, new after every epoch.
 
     Under `torchrun` or `fabric run` every process takes `config.batch_size` frames of each step and the gradients are
-    averaged: two processes of b frames step as one of 2b does where the model's loss is a mean over frames, or divided by
-    a count that the processes share, as the course's losses are. torchvision's are divided by each process's own count
-    of positive anchors, so they differ slightly. `output_dir` must then be a folder that all machines see. Only the
-    first process writes.
+    averaged: two processes of b frames step as one of 2b does where the model's loss is a mean over frames, or divided
+    by a count that the processes share, as the course's losses are. torchvision's are divided by each process's own
+    count of positive anchors, so they differ slightly. `output_dir` must then be a folder that all machines see. Only
+    the first process writes.
 
     Args:
         model: torchvision's contract: in training mode `model(images, targets)` gives a dict of losses, to be added up.
