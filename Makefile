@@ -21,7 +21,7 @@ run: $(READY)
 test: $(READY)
 	$(BIN)/ruff check .
 	$(BIN)/python -m pytest tests
-	$(BIN)/python -m pytest --nbval notebooks
+	$(BIN)/python -m pytest --nbval notebooks -n 2 --dist loadfile
 
 lint: $(READY)
 	$(BIN)/ruff check .

@@ -15,6 +15,7 @@ import torch
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.patches import FancyBboxPatch, Rectangle
+from matplotlib.ticker import MaxNLocator
 
 CHANNELS = ("intensity", "ambient", "range")
 
@@ -43,12 +44,12 @@ def _strip(ax, pixels: np.ndarray, left: int, right: int) -> None:
 
 
 def draw_boxes(ax, boxes, labels, scores=None, dashed: bool = False) -> None:
-    """Outlines boxes [N, 4] on axes in pixel coordinates, in their classes' colours, with their scores if given."""
+    """Outlines boxes [N, 4] on axes in pixel coordinates, in their classes' colours, with scores where there is room."""
     boxes, labels = torch.as_tensor(boxes).tolist(), torch.as_tensor(labels).tolist()
     for index, ((x1, y1, x2, y2), label) in enumerate(zip(boxes, labels, strict=True)):
         ax.add_patch(Rectangle((x1, y1), x2 - x1, y2 - y1, fill=False, linewidth=1.4, edgecolor=colour(label),
                                linestyle=(0, (2, 1.5)) if dashed else "solid"))
-        if scores is not None:
+        if scores is not None and x2 - x1 >= 12:  # on narrower ones the figures would cover each other
             text = f"{float(scores[index]):.2f}"
             ax.text(x1, y1 - 1, text, fontsize=6.5, color=colour(label), va="bottom", clip_on=True)
 
@@ -167,6 +168,7 @@ def curves(runs: Mapping[str, Sequence[Mapping]], keys: Sequence[str], labels: S
             if points:
                 ax.plot(*zip(*points, strict=True), marker="." if len(points) < 30 else None, label=name)
         ax.set(xlabel="epoch", ylabel=label)
+        ax.xaxis.set_major_locator(MaxNLocator(integer=True))
         ax.grid(alpha=0.3)
     axes[0, -1].legend(fontsize=8)
     return figure

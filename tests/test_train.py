@@ -64,7 +64,7 @@ def test_zero_epochs_is_the_demonstration_whatever_else_is_asked():
     assert (settings.protocol, settings.size, settings.dataset) == ("demonstration", "small", "sample")
     assert settings.recipe.transforms == ()
     assert settings.recipe.training.batch_size == 4
-    assert settings.epochs * settings.repeats * 8 / 4 in range(100, 151)  # steps
+    assert settings.epochs * settings.repeats * 8 / 4 in range(100, 181)  # steps
 
 
 def test_batch_size_lr_and_folder_are_those_asked_for(tmp_path):
@@ -124,7 +124,7 @@ def test_a_run_from_end_to_end(folder, tmp_path, capsys):
 
 
 def test_a_demonstration_is_made_again_in_its_folder(folder, monkeypatch):
-    monkeypatch.setattr(train, "DEMONSTRATION", {"batch_size": 2, "lr": 1e-3, "epochs": 2, "repeats": 3})
+    monkeypatch.setattr(train, "DEMONSTRATION", {"batch_size": 2, "epochs": 2, "repeats": 3})
     monkeypatch.setattr(data.paths, "assets", lambda: folder.parent)
     (folder.parent / "sample").symlink_to(folder)
     settings = train.resolve("ssd", epochs=0, seed=1)
