@@ -44,7 +44,7 @@ def _strip(ax, pixels: np.ndarray, left: int, right: int) -> None:
 
 
 def draw_boxes(ax, boxes, labels, scores=None, dashed: bool = False) -> None:
-    """Outlines boxes [N, 4] on axes in pixel coordinates, in their classes' colours, with scores where there is room."""
+    """Outlines boxes [N, 4] on axes in pixel coordinates, in their classes' colours; scores where there is room."""
     boxes, labels = torch.as_tensor(boxes).tolist(), torch.as_tensor(labels).tolist()
     for index, ((x1, y1, x2, y2), label) in enumerate(zip(boxes, labels, strict=True)):
         ax.add_patch(Rectangle((x1, y1), x2 - x1, y2 - y1, fill=False, linewidth=1.4, edgecolor=colour(label),
