@@ -64,7 +64,7 @@ def test_zero_epochs_is_the_demonstration_whatever_else_is_asked():
     assert (settings.protocol, settings.size, settings.dataset) == ("demonstration", "small", "sample")
     assert settings.recipe.transforms == ()
     assert settings.recipe.training.batch_size == 4
-    assert settings.epochs * settings.repeats * 8 / 4 in range(100, 181)  # steps
+    assert settings.epochs * settings.repeats * 8 / 4 in range(100, 201)  # steps
 
 
 def test_batch_size_lr_and_folder_are_those_asked_for(tmp_path):
