@@ -168,12 +168,16 @@ def _train_epoch(
 
 
 def learning_rates(config: TrainingConfig, steps: int, epochs: int) -> list[list[float]]:
-    """The learning rate of every step, [epochs][steps]. It follows from the step alone, so resuming needs no state."""
+    """The learning rate of every step, [epochs][steps]. It follows from the step alone, so resuming needs no state.
+
+    Warm-up takes at most half of the steps: a run of a few steps would else end before its rate is worth the name.
+    """
     rates, total = [], steps * epochs
+    warmup = min(config.warmup_iterations, total // 2)
     for step in range(total):
-        rate = config.lr * min(1.0, (step + 1) / max(1, config.warmup_iterations))
-        if config.schedule == "one_cycle" and step >= config.warmup_iterations:
-            done = (step - config.warmup_iterations) / max(1, total - config.warmup_iterations)
+        rate = config.lr * min(1.0, (step + 1) / max(1, warmup))
+        if config.schedule == "one_cycle" and step >= warmup:
+            done = (step - warmup) / max(1, total - warmup)
             rate = config.lr * (1 + math.cos(math.pi * done)) / 2
         rates.append(rate)
     return [rates[i : i + steps] for i in range(0, total, steps)]

@@ -356,6 +356,8 @@ def test_learning_rates_are_those_of_torch_s_schedulers():
     assert [rate for epoch in rates for rate in epoch] == pytest.approx(expected)
     constant = training.learning_rates(TrainingConfig(lr=0.1, warmup_iterations=2), steps=2, epochs=2)
     assert constant == [[0.05, 0.1], [0.1, 0.1]]
+    short = training.learning_rates(TrainingConfig(lr=0.1, warmup_iterations=500), steps=4, epochs=1)
+    assert short == [pytest.approx([0.05, 0.1, 0.1, 0.1])]
 
 
 def test_biases_and_norms_are_not_decayed():
