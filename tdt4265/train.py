@@ -181,7 +181,7 @@ def run(settings: Settings) -> Run:
     silence = contextlib.redirect_stdout(io.StringIO()) if fabric.global_rank else contextlib.nullcontext()
     with fabric.rank_zero_first(), silence:
         train, val = data.load(settings.dataset)
-        test = None if settings.test is None else data.load(settings.test)[0]
+        test = None if settings.test is None else _test_frames(settings.test)
         torch.manual_seed(settings.seed)
         model = recipe.build_model(num_classes=train.num_classes)
     if demonstration:
@@ -212,6 +212,12 @@ def run(settings: Settings) -> Run:
         speed = evaluation.measure_speed(model, images=frames)
         record.add("speed", {"batches": speed.to_dict("records")})
     return Run(model, record, train, val, settings)
+
+
+def _test_frames(source: str) -> data.CocoDetection:
+    """A folder's train frames alone: whether it has a val is no matter."""
+    folder = data.source_folder(source)
+    return data.CocoDetection(folder, "train", name=folder.name)
 
 
 def _remove_demonstration(folder: Path) -> None:
