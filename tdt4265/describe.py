@@ -10,7 +10,7 @@ import torch
 from torch import nn
 from torch.utils.flop_counter import FlopCounterMode
 
-from .recipes import RECIPES
+from .recipes import ALL_RECIPES
 
 IMAGE_SIZE = (128, 1024)  # height, width
 
@@ -99,13 +99,13 @@ def _anchors(model: nn.Module, image_size: tuple[int, int]) -> int:
 
 def main(arguments: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="python -m tdt4265.describe", description=__doc__)
-    parser.add_argument("recipe", help=", ".join(RECIPES))
+    parser.add_argument("recipe", help=", ".join(ALL_RECIPES))
     parser.add_argument("--size", choices=("report", "small"), default="report")
     options = parser.parse_args(arguments)
-    if options.recipe not in RECIPES:
-        print(f"no recipe {options.recipe!r}: choose one of {', '.join(RECIPES)}", file=sys.stderr)
+    if options.recipe not in ALL_RECIPES:
+        print(f"no recipe {options.recipe!r}: choose one of {', '.join(ALL_RECIPES)}", file=sys.stderr)
         return 2
-    recipe = RECIPES[options.recipe]
+    recipe = ALL_RECIPES[options.recipe]
     recipe = recipe.small() if options.size == "small" else recipe
     model = recipe.build_model(pretrained=False)
 

@@ -228,4 +228,31 @@ initialization = replace(
     init=Kaiming(background=0.99),
 )
 
+# The story, in its order.
 RECIPES = {recipe.name: recipe for recipe in (ssd, augmentation, fpn, focal_loss, retinanet, initialization)}
+
+
+def _augmented(base: Recipe, name: str, transforms: tuple[str, ...]) -> Recipe:
+    return replace(
+        base,
+        name=f"{base.name}-{name}",
+        title=f"{base.title}, augmentation: {', '.join(transforms) or 'none'}",
+        transforms=transforms,
+    )
+
+
+EVERY_TRANSFORM = ("roll", *augmentation.transforms)
+
+# Side roads of the story: augmentations one by one, none and all of them, on the first detector and on a strong one.
+VARIANTS = {
+    recipe.name: recipe
+    for recipe in (
+        *(_augmented(ssd, name, (name,)) for name in EVERY_TRANSFORM),
+        _augmented(ssd, "all", EVERY_TRANSFORM),
+        _augmented(retinanet, "none", ()),
+        *(_augmented(retinanet, name, (name,)) for name in EVERY_TRANSFORM),
+        _augmented(retinanet, "all", EVERY_TRANSFORM),
+    )
+}
+
+ALL_RECIPES = RECIPES | VARIANTS

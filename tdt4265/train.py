@@ -23,7 +23,7 @@ from torch.utils.data import ConcatDataset, Dataset
 
 from tdt4265 import data, evaluation, records, training
 from tdt4265.describe import count_parameters
-from tdt4265.recipes import RECIPES, Recipe
+from tdt4265.recipes import ALL_RECIPES, Recipe
 
 # The demonstration: a few frames are learnt by heart, so that one sees the detector learn within about a minute.
 # With 8 frames it is 5 x 40 steps of 4.
@@ -107,7 +107,7 @@ def resolve(
     """Decide everything about a run; nothing is read or written yet.
 
     Args:
-        recipe: a name among `recipes.RECIPES`.
+        recipe: a name among `recipes.ALL_RECIPES`.
         epochs: 0 is the demonstration: the small network overfits the sample's train frames, whatever `dataset` and
             `size` say. Any other number trains on all of train and evaluates on val.
         dataset: "sim", "sample", "tdt4265" or a folder.
@@ -121,8 +121,8 @@ def resolve(
     Raises:
         SettingsError, training.TrainingError: one line that names the setting.
     """
-    if recipe not in RECIPES:
-        raise SettingsError(f"no recipe {recipe!r}: choose one of {', '.join(RECIPES)}")
+    if recipe not in ALL_RECIPES:
+        raise SettingsError(f"no recipe {recipe!r}: choose one of {', '.join(ALL_RECIPES)}")
     if size not in ("auto", "report", "small"):
         raise SettingsError(f'size is {size!r}: it is "auto", "report" or "small"')
     epochs, seed = _whole("epochs", epochs, 0), _whole("seed", seed, 0)
@@ -133,7 +133,7 @@ def resolve(
         size, dataset, epochs = "small", "sample", DEMONSTRATION["epochs"]
     elif size == "auto":
         size = "report" if accelerator == "cuda" else "small"
-    chosen = RECIPES[recipe] if size == "report" else RECIPES[recipe].small()
+    chosen = ALL_RECIPES[recipe] if size == "report" else ALL_RECIPES[recipe].small()
     config = chosen.training
     if demonstration:
         config = replace(config, batch_size=DEMONSTRATION["batch_size"])
@@ -283,7 +283,7 @@ def _outcome(record: records.Record) -> str:
 
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="python -m tdt4265.train", description="Train a recipe of the course.")
-    parser.add_argument("recipe", help=", ".join(RECIPES))
+    parser.add_argument("recipe", help=", ".join(ALL_RECIPES))
     parser.add_argument("--epochs", type=int, default=0, help="0 (default): the demonstration; else the full protocol")
     parser.add_argument("--dataset", default="sim", help="sim (default), sample, tdt4265 or a folder in COCO format")
     parser.add_argument("--size", default="auto", help="report, small, or auto (default): report on a GPU, else small")

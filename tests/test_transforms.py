@@ -143,5 +143,5 @@ def test_photometric_transforms_change_pixels_frame_by_frame_and_nothing_else(na
 
 def test_no_names_is_no_transform_and_unknown_names_are_refused():
     assert pipeline(()) is None
-    with pytest.raises(ValueError, match="unknown transform 'rotate': choose among crop, flip, contrast, brightness"):
+    with pytest.raises(ValueError, match="unknown transform 'rotate': choose among crop, flip, contrast, brightness, roll"):
         pipeline(("flip", "rotate"))
