@@ -1,11 +1,12 @@
 # make run   makes .venv and executes the RetinaNet notebook to runs/05_retinanet.ipynb
 # make test  makes .venv and runs the unit tests and all notebooks, strictly compared
+# make records  makes the recorded runs that are missing or stale, the shortest first (hours)
 # make lint | notebooks | readme | sample
 PYTHON ?= python3
 BIN := .venv/bin
 READY := .venv/ready
 
-.PHONY: run test lint notebooks readme sample
+.PHONY: run test records lint notebooks readme sample
 
 $(READY): requirements.txt pyproject.toml
 	$(PYTHON) -c "import sys; sys.version_info >= (3, 10) or sys.exit('Python 3.10 or newer is needed: make PYTHON=python3.12 ...')"
@@ -29,6 +30,10 @@ lint: $(READY)
 # Executes every notebook in place, as the tests do, and strips what differs between machines.
 notebooks: $(READY)
 	$(BIN)/python notebooks/execute.py
+
+# Full-length runs on a GPU, the small protocol without; stopped, the same command goes on.
+records: $(READY)
+	$(BIN)/python -m tdt4265.records
 
 # The table of recorded runs.
 readme: $(READY)

@@ -2,13 +2,14 @@
 
 Every loss here is called as `loss(class_logits, box_offsets, target_labels, target_offsets)` with
 
-    class_logits    float32 [B, N, K], K classes of which 0 is background
+    class_logits    float32 [B, N, L], L = `loss.num_logits(K)` for K classes of which 0 is background
     box_offsets     float32 [B, N, 4]
     target_labels   int64   [B, N], 0 for background
     target_offsets  float32 [B, N, 4], of no meaning where the label is 0
 
 returns {"classification": scalar, "bbox_regression": scalar}, both finite also when no picture has a box, and says by
 `loss.scores(class_logits)` what its logits mean: float32 [B, N, K - 1], the probability of each class but background.
+A softmax has a logit for background, L = K; sigmoids have none, L = K - 1.
 """
 
 from __future__ import annotations
@@ -38,13 +39,21 @@ def box_loss(box_offsets: Tensor, target_offsets: Tensor, positive: Tensor) -> T
     return F.smooth_l1_loss(box_offsets[positive], target_offsets[positive], reduction="sum")
 
 
-def softmax_scores(class_logits: Tensor) -> Tensor:
-    """[B, N, K] logits to [B, N, K - 1] probabilities of the classes but background."""
-    return class_logits.softmax(dim=-1)[..., 1:]
+class Softmax:
+    """What the logits of a loss over a softmax mean."""
+
+    @staticmethod
+    def num_logits(num_classes: int) -> int:
+        return num_classes
+
+    @staticmethod
+    def scores(class_logits: Tensor) -> Tensor:
+        """[B, N, K] logits to [B, N, K - 1] probabilities of the classes but background."""
+        return class_logits.softmax(dim=-1)[..., 1:]
 
 
 @dataclass(frozen=True)
-class MultiboxLoss:
+class MultiboxLoss(Softmax):
     """SSD's loss (Liu et al. 2016, eq. 1): cross-entropy with hard negatives, smooth L1, both over the positives.
 
     Attributes:
@@ -67,11 +76,9 @@ class MultiboxLoss:
             "bbox_regression": box_loss(box_offsets, target_offsets, positive) / count,
         }
 
-    scores = staticmethod(softmax_scores)
-
 
 @dataclass(frozen=True)
-class SoftmaxFocalLoss:
+class SoftmaxFocalLoss(Softmax):
     """The focal loss of the course's reports: over a softmax, weighted by class, averaged over all anchors.
 
     FL = -alpha_y (1 - p_y)^gamma log p_y, with p_y the softmax's probability of the true class y. RetinaNet's
@@ -97,4 +104,40 @@ class SoftmaxFocalLoss:
             "bbox_regression": box_loss(box_offsets, target_offsets, positive) / positives_a_process(positive),
         }
 
-    scores = staticmethod(softmax_scores)
+
+@dataclass(frozen=True)
+class SigmoidFocalLoss:
+    """RetinaNet's focal loss (Lin et al. 2017, https://arxiv.org/abs/1708.02002, eq. 5), divided by the positives.
+
+    Each class of each anchor is a question by itself, "is it one?", with a sigmoid: p_t is the probability given to the
+    right answer, and FL = -alpha_t (1 - p_t)^gamma log p_t. `torchvision.ops.sigmoid_focal_loss` computes the same.
+
+    Attributes:
+        alpha: weight of the answer yes; no has 1 - alpha.
+        gamma: how much less a question counts that is already answered right; 0 is cross-entropy.
+    """
+
+    alpha: float = 0.25
+    gamma: float = 2.0
+
+    def __call__(self, class_logits, box_offsets, target_labels, target_offsets) -> dict[str, Tensor]:
+        positive = target_labels > 0
+        yes = F.one_hot(target_labels, class_logits.shape[-1] + 1)[..., 1:].bool()  # [B, N, K - 1]
+        right = torch.where(yes, class_logits, -class_logits)  # the logit of the right answer
+        alpha = torch.where(yes, self.alpha, 1 - self.alpha)
+        # (1 - p_t)^gamma through the logarithm: its gradient is finite where p_t rounds to 1, for any gamma.
+        focal = -alpha * torch.exp(self.gamma * F.logsigmoid(-right)) * F.logsigmoid(right)
+        count = positives_a_process(positive)
+        return {
+            "classification": focal.sum() / count,
+            "bbox_regression": box_loss(box_offsets, target_offsets, positive) / count,
+        }
+
+    @staticmethod
+    def num_logits(num_classes: int) -> int:
+        return num_classes - 1
+
+    @staticmethod
+    def scores(class_logits: Tensor) -> Tensor:
+        """[B, N, K - 1] logits to as many probabilities."""
+        return class_logits.sigmoid()

@@ -174,6 +174,21 @@ def curves(runs: Mapping[str, Sequence[Mapping]], keys: Sequence[str], labels: S
     return figure
 
 
+def comparison(values: Mapping[str, Sequence[float]], label: str) -> Figure:
+    """One row a name: a dot a value (a seed of a recipe), and a bar at their mean with its number. label: the axis'."""
+    figure, ax = plt.subplots(figsize=(WIDTH * 0.7, 0.9 + 0.36 * len(values)), layout="constrained")
+    for row, seeds in enumerate(values.values()):
+        mean = sum(seeds) / len(seeds)
+        ax.plot(seeds, [row] * len(seeds), "o", color="#4f8dff", alpha=0.7, markersize=6)
+        ax.plot([mean, mean], [row - 0.32, row + 0.32], color="black", linewidth=2)
+        ax.text(1.01, row, f"{mean:.4f}  ({len(seeds)})", transform=ax.get_yaxis_transform(), va="center", fontsize=9)
+    ax.set(yticks=range(len(values)), yticklabels=list(values), ylim=(len(values) - 0.5, -0.5), xlabel=label)
+    ax.set_xlim(left=0)
+    ax.set_title("dots: seeds; bar and number: mean (number of seeds)", fontsize=9, loc="right")
+    ax.grid(alpha=0.3, axis="x")
+    return figure
+
+
 def precision_recall(
     points: Mapping[str, tuple[Sequence[float], Sequence[float]]], *, categories: Mapping[int, str], title: str = ""
 ) -> Figure:

@@ -13,15 +13,17 @@ from typing import Any
 from torch import nn
 
 from .anchors import SSDAnchors
-from .losses import MultiboxLoss, SoftmaxFocalLoss
+from .losses import MultiboxLoss, SigmoidFocalLoss, SoftmaxFocalLoss
 from .models import (
     FPN,
     BasicBackbone,
     Detector,
+    Gaussian,
     Kaiming,
     PerLevelHead,
     ResNet,
     SharedDeepHead,
+    SigmoidPrior,
     WithPyramid,
     Xavier,
     group_norm,
@@ -76,8 +78,8 @@ class ResNetFPN:
 class PerLevel:
     """One 3x3 convolution a level, to classes and to offsets (`models.PerLevelHead`)."""
 
-    def build(self, in_channels: list[int], anchors_per_cell: list[int], num_classes: int) -> nn.Module:
-        return PerLevelHead(in_channels, anchors_per_cell, num_classes)
+    def build(self, in_channels: list[int], anchors_per_cell: list[int], num_logits: int) -> nn.Module:
+        return PerLevelHead(in_channels, anchors_per_cell, num_logits)
 
     def small(self) -> PerLevel:
         return self
@@ -91,9 +93,9 @@ class SharedDeep:
     depth: int = 4
     group_norm: bool = False
 
-    def build(self, in_channels: list[int], anchors_per_cell: list[int], num_classes: int) -> nn.Module:
+    def build(self, in_channels: list[int], anchors_per_cell: list[int], num_logits: int) -> nn.Module:
         norm = group_norm if self.group_norm else None
-        return SharedDeepHead(in_channels, anchors_per_cell, num_classes, self.channels, self.depth, norm)
+        return SharedDeepHead(in_channels, anchors_per_cell, num_logits, self.channels, self.depth, norm)
 
     def small(self) -> SharedDeep:
         return SharedDeep(channels=64, depth=2, group_norm=True)
@@ -118,8 +120,8 @@ class Recipe:
     backbone: Basic | ResNetFPN
     head: PerLevel | SharedDeep
     anchors: SSDAnchors
-    loss: MultiboxLoss | SoftmaxFocalLoss
-    init: Xavier | Kaiming
+    loss: MultiboxLoss | SoftmaxFocalLoss | SigmoidFocalLoss
+    init: Xavier | Kaiming | Gaussian | SigmoidPrior
     training: TrainingConfig
 
     def build_model(self, num_classes: int = 9, pretrained: bool = True) -> Detector:
@@ -131,7 +133,7 @@ class Recipe:
                 (else a printed line says that they could not). False: do not try.
         """
         backbone = self.backbone.build(pretrained)
-        head = self.head.build(backbone.out_channels, self.anchors.per_cell(), num_classes)
+        head = self.head.build(backbone.out_channels, self.anchors.per_cell(), self.loss.num_logits(num_classes))
         self.init(head)
         return Detector(backbone, head, self.anchors, self.loss, num_classes)
 
@@ -243,7 +245,8 @@ def _augmented(base: Recipe, name: str, transforms: tuple[str, ...]) -> Recipe:
 
 EVERY_TRANSFORM = ("roll", *augmentation.transforms)
 
-# Side roads of the story: augmentations one by one, none and all of them, on the first detector and on a strong one.
+# Side roads of the story: augmentations one by one, none and all of them, on the first detector and on a strong one;
+# the focal loss as its paper has it; and other starts for the head.
 VARIANTS = {
     recipe.name: recipe
     for recipe in (
@@ -252,6 +255,20 @@ VARIANTS = {
         _augmented(retinanet, "none", ()),
         *(_augmented(retinanet, name, (name,)) for name in EVERY_TRANSFORM),
         _augmented(retinanet, "all", EVERY_TRANSFORM),
+        replace(focal_loss, name="focal_loss-sigmoid", title="FPN with sigmoid focal loss", loss=SigmoidFocalLoss()),
+        replace(
+            initialization,
+            name="initialization-gaussian",
+            title="RetinaNet with small Gaussian weights and a background prior",
+            init=Gaussian(),
+        ),
+        replace(
+            initialization,
+            name="initialization-paper",
+            title="RetinaNet with its paper's loss and prior",
+            loss=SigmoidFocalLoss(),
+            init=SigmoidPrior(),
+        ),
     )
 }
 

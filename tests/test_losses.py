@@ -10,14 +10,14 @@ import torch
 import torch.nn.functional as F
 from torchvision.models.detection._utils import BoxCoder, SSDMatcher
 from torchvision.models.detection.ssd import SSD
-from torchvision.ops import box_iou
+from torchvision.ops import box_iou, sigmoid_focal_loss
 
 from tdt4265.boxes import anchor_targets, match, pad_boxes
-from tdt4265.losses import MultiboxLoss, SoftmaxFocalLoss
+from tdt4265.losses import MultiboxLoss, SigmoidFocalLoss, SoftmaxFocalLoss
 from tdt4265.recipes import SSD_ANCHORS
 
 ANCHORS = SSD_ANCHORS(SSD_ANCHORS.grid_shapes((64, 64)))
-LOSSES = [MultiboxLoss(), SoftmaxFocalLoss()]
+LOSSES = [MultiboxLoss(), SoftmaxFocalLoss(), SigmoidFocalLoss()]
 
 
 def scene(pictures=2, classes=5, seed=0):
@@ -101,10 +101,48 @@ def test_focal_without_focus_is_cross_entropy():
     torch.testing.assert_close(loss["classification"], F.cross_entropy(logits.flatten(0, 1), labels.flatten()))
 
 
+@pytest.mark.parametrize(("alpha", "gamma"), [(0.25, 2.0), (0.5, 0.0), (0.75, 1.5)])
+def test_sigmoid_focal_equals_torchvision_values_and_gradients(alpha, gamma):
+    logits, offsets, labels, targets, *_ = scene(seed=4)
+    logits = (5 * logits[..., 1:]).requires_grad_()  # no logit for background
+    loss = SigmoidFocalLoss(alpha, gamma)(logits, offsets, labels, targets)
+    answers = torch.zeros_like(logits)
+    for b, n in (labels > 0).nonzero().tolist():
+        answers[b, n, labels[b, n] - 1] = 1
+    wanted = sigmoid_focal_loss(logits, answers, alpha, gamma, reduction="sum") / (labels > 0).sum()
+    torch.testing.assert_close(loss["classification"], wanted)
+    (ours,), (theirs,) = (torch.autograd.grad(value, logits) for value in (loss["classification"], wanted))
+    torch.testing.assert_close(ours, theirs, rtol=1e-4, atol=1e-6)
+    assert loss["bbox_regression"].item() == pytest.approx(boxes_by_loops(offsets, labels, targets), rel=1e-5)
+
+
+def test_sigmoid_focal_has_a_gradient_where_it_is_certain():
+    """torchvision's is NaN here: the derivative of (1 - p)^0.5 where p rounds to 1."""
+    logits = torch.tensor([[[40.0], [-40.0]]], requires_grad=True)
+    loss = SigmoidFocalLoss(gamma=0.5)(logits, torch.zeros(1, 2, 4), torch.tensor([[1, 0]]), torch.zeros(1, 2, 4))
+    (gradient,) = torch.autograd.grad(loss["classification"], logits)
+    assert gradient.isfinite().all()
+    (theirs,) = torch.autograd.grad(sigmoid_focal_loss(logits, torch.tensor([[[1.0], [0.0]]]), gamma=0.5).sum(), logits)
+    assert theirs.isnan().any()
+
+
+def test_sigmoid_focal_equals_loops():
+    logits, offsets, labels, targets, *_ = scene(pictures=1, seed=5)
+    logits, total = logits[..., 1:], 0.0
+    for n in range(len(ANCHORS)):
+        for k in range(logits.shape[-1]):
+            p = 1 / (1 + math.exp(-logits[0, n, k].item()))
+            yes = labels[0, n] == k + 1
+            p_t, alpha_t = (p, 0.25) if yes else (1 - p, 0.75)
+            total -= alpha_t * (1 - p_t) ** 2 * math.log(p_t)
+    losses = SigmoidFocalLoss()(logits, offsets, labels, targets)
+    assert losses["classification"].item() == pytest.approx(total / int((labels > 0).sum()), rel=1e-5)
+
+
 @pytest.mark.parametrize("loss", LOSSES)
 def test_finite_without_boxes_and_when_certainly_wrong(loss):
     logits, offsets, labels, targets, *_ = scene()
-    logits = (1000 * logits).requires_grad_()  # probabilities of exactly 0 and 1
+    logits = (1000 * logits[..., -loss.num_logits(5) :]).requires_grad_()  # probabilities of exactly 0 and 1
     offsets.requires_grad_()
     for target_labels in (labels, torch.zeros_like(labels)):
         losses = loss(logits, offsets, target_labels, targets)
@@ -114,21 +152,30 @@ def test_finite_without_boxes_and_when_certainly_wrong(loss):
     assert losses["bbox_regression"] == 0
 
 
-@pytest.mark.parametrize("loss", LOSSES)
+@pytest.mark.parametrize("loss", LOSSES[:2])
 def test_scores_are_the_foreground_of_a_softmax(loss):
     logits = torch.tensor([[[0.0, math.log(2), math.log(5)]]])
     torch.testing.assert_close(loss.scores(logits), torch.tensor([[[2 / 8, 5 / 8]]]))
+    assert loss.num_logits(3) == 3
+
+
+def test_scores_of_sigmoids_stand_each_for_themselves():
+    logits = torch.tensor([[[0.0, math.log(3)]]])
+    torch.testing.assert_close(SigmoidFocalLoss().scores(logits), torch.tensor([[[0.5, 0.75]]]))
+    assert SigmoidFocalLoss().num_logits(3) == 2
 
 
 PROCESS = """
 import sys, torch
-from tdt4265.losses import MultiboxLoss, SoftmaxFocalLoss
+from tdt4265.losses import MultiboxLoss, SigmoidFocalLoss, SoftmaxFocalLoss
 folder, rank = sys.argv[1], int(sys.argv[2])
 torch.distributed.init_process_group("gloo", init_method=f"file://{folder}/meet", rank=rank, world_size=2)
 logits, offsets, labels, targets = (x[rank : rank + 1] for x in torch.load(f"{folder}/scene.pt"))
 outputs = logits.requires_grad_(), offsets.requires_grad_()
-gradients = [torch.autograd.grad(sum(loss(*outputs, labels, targets).values()), outputs)
-             for loss in (MultiboxLoss(), SoftmaxFocalLoss())]
+gradients = []
+for loss in (MultiboxLoss(), SoftmaxFocalLoss(), SigmoidFocalLoss()):
+    used = outputs[0][..., -loss.num_logits(5) :]
+    gradients.append(torch.autograd.grad(sum(loss(used, outputs[1], labels, targets).values()), outputs))
 torch.save(gradients, f"{folder}/gradients{rank}.pt")
 torch.distributed.barrier()
 torch.distributed.destroy_process_group()  # left open, it may abort the interpreter at exit
@@ -146,6 +193,7 @@ def test_two_processes_have_the_gradients_of_one(tmp_path):
     apart = [torch.load(tmp_path / f"gradients{rank}.pt") for rank in "01"]
     outputs = logits.requires_grad_(), offsets.requires_grad_()
     for i, loss in enumerate(LOSSES):
-        together = torch.autograd.grad(sum(loss(*outputs, labels, targets).values()), outputs)
+        used = outputs[0][..., -loss.num_logits(5) :]
+        together = torch.autograd.grad(sum(loss(used, outputs[1], labels, targets).values()), outputs)
         for j, wanted in enumerate(together):
             torch.testing.assert_close(torch.cat([one[i][j] for one in apart]) / 2, wanted)

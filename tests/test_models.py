@@ -14,10 +14,12 @@ from tdt4265.models import (
     FPN,
     BasicBackbone,
     Detector,
+    Gaussian,
     Kaiming,
     PerLevelHead,
     ResNet,
     SharedDeepHead,
+    SigmoidPrior,
     WithPyramid,
     Xavier,
     backbones,
@@ -109,7 +111,7 @@ def test_fpn_is_torchvisions():
 
 
 def test_outputs_come_in_the_order_of_the_anchors():
-    head = PerLevelHead([3, 3], [2, 4], num_classes=5)
+    head = PerLevelHead([3, 3], [2, 4], num_logits=5)
     maps = [torch.randn(2, 3, 4, 6), torch.randn(2, 3, 2, 3)]
     logits, offsets = head(maps)
     assert logits.shape == (2, 4 * 6 * 2 + 2 * 3 * 4, 5) and offsets.shape == (2, 72, 4)
@@ -120,7 +122,7 @@ def test_outputs_come_in_the_order_of_the_anchors():
 
 
 def test_deep_head_says_the_same_about_the_same_map_on_every_level():
-    head = SharedDeepHead([8, 8], [2, 2], num_classes=5, channels=8, depth=3)
+    head = SharedDeepHead([8, 8], [2, 2], num_logits=5, channels=8, depth=3)
     x = torch.randn(1, 8, 3, 4)
     for output in head([x, x]):
         torch.testing.assert_close(*output.chunk(2, dim=1))
@@ -130,17 +132,31 @@ def test_deep_head_says_the_same_about_the_same_map_on_every_level():
 
 def test_deep_head_refuses_levels_that_differ():
     with pytest.raises(ValueError, match="same channels and anchors a cell"):
-        SharedDeepHead([8, 8], [6, 4], num_classes=5)
+        SharedDeepHead([8, 8], [6, 4], num_logits=5)
     with pytest.raises(ValueError, match="same channels and anchors a cell"):
-        SharedDeepHead([8, 16], [6, 6], num_classes=5)
+        SharedDeepHead([8, 16], [6, 6], num_logits=5)
 
 
-@pytest.mark.parametrize("head", [PerLevelHead([4, 4], [2, 3], 9), SharedDeepHead([4, 4], [2, 2], 9, channels=8)])
-def test_kaiming_begins_by_saying_background(head):
-    Kaiming(background=0.99)(head)
-    with torch.no_grad():
-        logits, _ = head([torch.zeros(1, 4, 2, 2)] * 2)  # on a blank map the logits are the biases
+HEADS = [PerLevelHead([4, 4], [2, 3], 9), SharedDeepHead([4, 4], [2, 2], 9, channels=8)]
+BLANK = [torch.zeros(1, 4, 2, 2)] * 2  # on a blank map the logits are the biases
+
+
+@pytest.mark.parametrize("head", HEADS)
+@pytest.mark.parametrize("init", [Kaiming(background=0.99), Gaussian(background=0.99)])
+@torch.no_grad()
+def test_heads_begin_by_saying_background(head, init):
+    init(head)
+    logits, _ = head(BLANK)
     torch.testing.assert_close(logits.softmax(-1)[..., 0], torch.full(logits.shape[:2], 0.99))
+
+
+@pytest.mark.parametrize("head", HEADS)
+@torch.no_grad()
+def test_sigmoid_prior_is_that_of_every_class(head):
+    SigmoidPrior(prior=0.01)(head)
+    logits, offsets = head(BLANK)
+    torch.testing.assert_close(logits.sigmoid(), torch.full(logits.shape, 0.01))
+    assert not offsets.any()
 
 
 def test_initialisations_have_the_variances_of_their_papers():
@@ -151,6 +167,9 @@ def test_initialisations_have_the_variances_of_their_papers():
     assert weight.std().item() == pytest.approx(math.sqrt(2 / (fan + fan)), rel=0.01)
     Kaiming()(head)
     assert weight.std().item() == pytest.approx(math.sqrt(2 / fan), rel=0.01)
+    for init in (Gaussian(), SigmoidPrior()):
+        init(head)
+        assert weight.std().item() == pytest.approx(0.01, rel=0.01)
     assert not head.regression[-1].bias.any()
 
 

@@ -78,3 +78,12 @@ def test_precision_recall_has_the_class_colours():
     figure = plots.precision_recall({"person": ([0, 1], [1, 0.5])}, categories=CATEGORIES)
     (line,) = figure.axes[0].lines
     assert line.get_label() == "person" and line.get_color() == plots.colour(7)
+
+
+def test_comparison_has_a_dot_a_seed_and_a_bar_at_the_mean():
+    figure = plots.comparison({"ssd": [0.04, 0.06], "fpn": [0.1]}, "mAP")
+    (ax,) = figure.axes
+    assert [label.get_text() for label in ax.get_yticklabels()] == ["ssd", "fpn"]
+    assert ax.lines[0].get_xdata().tolist() == [0.04, 0.06] and set(ax.lines[1].get_xdata()) == {0.05}
+    assert [text.get_text() for text in ax.texts] == ["0.0500  (2)", "0.1000  (1)"]
+    assert ax.get_xlim()[0] == 0 and ax.get_xlabel() == "mAP"

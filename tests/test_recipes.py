@@ -8,7 +8,7 @@ import torch
 
 from tdt4265.describe import count_parameters
 from tdt4265.losses import MultiboxLoss, SoftmaxFocalLoss
-from tdt4265.recipes import RECIPES
+from tdt4265.recipes import ALL_RECIPES, RECIPES, VARIANTS
 
 # What the reports state, and the sums behind it. None: the network has no such part.
 COUNTS = {
@@ -72,6 +72,45 @@ def test_one_part_at_a_time(before, after, changed):
     before, after = RECIPES[before], RECIPES[after]
     different = {f.name for f in fields(before) if getattr(before, f.name) != getattr(after, f.name)}
     assert different == {"name", "title"} | changed
+
+
+AUGMENTATIONS = ["roll", "crop", "flip", "contrast", "brightness", "all"]
+
+
+def test_every_augmentation_alone_and_all_together_on_both_detectors():
+    for base, names in (("ssd", AUGMENTATIONS), ("retinanet", ["none", *AUGMENTATIONS])):
+        for name in names:
+            variant, before = VARIANTS[f"{base}-{name}"], RECIPES[base]
+            different = {f.name for f in fields(variant) if getattr(variant, f.name) != getattr(before, f.name)}
+            assert different == {"name", "title", "transforms"}
+            assert variant.transforms == {"none": (), "all": tuple(AUGMENTATIONS[:-1])}.get(name, (name,))
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "changed"),
+    [
+        ("focal_loss", "focal_loss-sigmoid", {"loss"}),
+        ("initialization", "initialization-gaussian", {"init"}),
+        ("initialization", "initialization-paper", {"init", "loss"}),  # a prior for sigmoids needs sigmoids
+    ],
+)
+def test_other_side_roads(before, after, changed):
+    before, after = RECIPES[before], VARIANTS[after]
+    different = {f.name for f in fields(before) if getattr(before, f.name) != getattr(after, f.name)}
+    assert different == {"name", "title"} | changed
+
+
+def test_names_are_the_keys_and_differ():
+    assert len(ALL_RECIPES) == len(RECIPES) + len(VARIANTS)
+    assert all(name == recipe.name for name, recipe in ALL_RECIPES.items())
+
+
+def test_sigmoids_have_no_logit_for_background():
+    model = VARIANTS["initialization-paper"].small().build_model(num_classes=4).eval()
+    logits, _ = model.head(model.backbone(torch.zeros(1, 3, 128, 256)))
+    assert logits.shape[-1] == 3
+    (found,) = model([torch.zeros(3, 128, 256)])
+    assert len(found["scores"]) == 0  # at the start no class's score is above the threshold
 
 
 def test_recipes_cannot_be_changed_in_place():

@@ -4,10 +4,10 @@ import pytest
 import torch
 from torchvision import tv_tensors
 
-from tdt4265.data.transforms import RandomCrop, pipeline
+from tdt4265.data.transforms import RandomCrop, join_at_seam, pipeline, roll
 
 HEIGHT, WIDTH = 128, 1024
-ALL = ("crop", "flip", "contrast", "brightness")
+ALL = ("roll", "crop", "flip", "contrast", "brightness")
 # x1, y1, x2, y2 on whole pixels; each object is painted in a channel of its own.
 BOXES = torch.tensor([[100, 40, 180, 90], [400, 20, 460, 60], [800, 60, 1000, 120]])
 
@@ -45,6 +45,10 @@ def found(channel: torch.Tensor) -> torch.Tensor:
     return torch.stack([x.min(), y.min(), x.max() + 1, y.max() + 1]).float()
 
 
+def boxes_of(target: dict) -> list[list[float]]:
+    return sorted(target["boxes"].tolist())
+
+
 @pytest.mark.parametrize("names", [("flip",), ("crop",), ("crop", "flip")])
 def test_boxes_follow_the_pixels(names):
     transform = pipeline(names)
@@ -73,6 +77,90 @@ def test_flip_mirrors_exactly():
     x1, y1, x2, y2 = BOXES.float().unbind(1)
     mirrored = torch.stack([WIDTH - x2, y1, WIDTH - x1, y2], 1)
     torch.testing.assert_close(result[1]["boxes"].as_subclass(torch.Tensor), mirrored)
+
+
+@pytest.mark.parametrize("columns", [1, 24, 300, 999, 1024, -1, -300, 5000])
+def test_boxes_follow_the_pixels_around_the_ring(columns):
+    before = sample(masks=True)
+    image, target = roll(*before, columns)
+    assert torch.equal(image, torch.roll(before[0], columns, dims=-1))
+    for label in (1, 2, 3):
+        painted = image[label - 1] > 0.25
+        parts = target["labels"] == label
+        covered = torch.zeros(HEIGHT, WIDTH, dtype=torch.bool)
+        for (x1, y1, x2, y2), mask in zip(target["boxes"][parts].int().tolist(), target["masks"][parts], strict=True):
+            box = torch.zeros(HEIGHT, WIDTH, dtype=torch.bool)
+            box[y1:y2, x1:x2] = True
+            assert torch.equal(mask.bool(), box & painted)
+            assert not (covered & box).any()
+            covered |= box
+        assert torch.equal(covered, painted)
+        # Half of a box counts as its area, of its parts too.
+        assert target["area"][parts].sum() == painted.sum() / 2
+    assert len(target["labels"]) == 3 + sum(painted_at_both_edges(channel) for channel in image)
+    # Back again it is the very same picture, and what was cut is whole.
+    image, target = roll(image, target, -columns)
+    assert torch.equal(image, before[0])
+    assert boxes_of(target) == boxes_of(before[1])
+    for box, mask in zip(target["boxes"].tolist(), target["masks"], strict=True):
+        assert torch.equal(mask, before[1]["masks"][before[1]["boxes"].tolist().index(box)])
+
+
+def painted_at_both_edges(channel: torch.Tensor) -> bool:
+    return bool((channel[:, 0] > 0).any() and (channel[:, -1] > 0).any())
+
+
+def at_the_seam(boxes: list[list[float]], labels: list[int]) -> dict:
+    like = tv_tensors.BoundingBoxes(torch.tensor(boxes), format="XYXY", canvas_size=(HEIGHT, WIDTH))
+    area = torch.tensor([(x2 - x1) * (y2 - y1) for x1, y1, x2, y2 in boxes])
+    crowd = torch.zeros(len(boxes), dtype=torch.int64)
+    return {"boxes": like, "labels": torch.tensor(labels), "area": area, "iscrowd": crowd, "image_id": 1}
+
+
+@pytest.mark.parametrize(
+    ("boxes", "labels", "joined"),
+    [
+        # Two halves, drawn a pixel apart: one, which reaches beyond the edge.
+        ([[0, 50, 20, 90], [1000, 51, 1024, 90]], [1, 1], [[1000, 50, 1044, 90]]),
+        ([[0, 50, 20, 90], [1000, 51, 1024, 90]], [1, 2], None),  # a car and a truck
+        ([[0, 50, 20, 60], [1000, 56, 1024, 90]], [1, 1], None),  # share 4 of 40 rows
+        ([[2, 50, 20, 90], [1000, 50, 1024, 90]], [1, 1], None),  # not at the edge
+        ([[0, 50, 1024, 90], [1000, 50, 1024, 90]], [1, 1], None),  # one is the whole ring
+        ([[0, 50, 600, 90], [500, 50, 1024, 90]], [1, 1], None),  # together longer than the ring
+        # Three at the left edge, two at the right: each has the partner it shares most rows with.
+        (
+            [[0, 10, 9, 30], [0, 50, 9, 90], [0, 100, 9, 120], [1010, 52, 1024, 90], [1020, 10, 1024, 28]],
+            [1, 1, 1, 1, 1],
+            [[0, 100, 9, 120], [1010, 50, 1033, 90], [1020, 10, 1033, 30]],
+        ),
+    ],
+)
+def test_halves_at_the_seam_are_one_object(boxes, labels, joined):
+    boxes = [[float(value) for value in box] for box in boxes]
+    target = at_the_seam(boxes, labels)
+    result = join_at_seam(target, WIDTH)
+    assert boxes_of(result) == (sorted(boxes) if joined is None else joined)
+    assert result["area"].sum() == target["area"].sum()
+    assert len(result["labels"]) == len(result["area"]) == len(result["iscrowd"]) == len(result["boxes"])
+    assert boxes_of(target) == sorted(boxes), "the input was changed"
+
+
+def test_roll_drops_slivers_but_no_object():
+    target = at_the_seam([[10.0, 10.0, 30.5, 20.0], [40.0, 10.0, 40.75, 20.0]], [1, 2])
+    image = tv_tensors.Image(torch.zeros(3, HEIGHT, WIDTH))
+    assert boxes_of(roll(image, target, 994)[1]) == [[10.0, 10.0, 10.75, 20.0], [1004.0, 10.0, 1024.0, 20.0]]
+    thin = at_the_seam([[10.0, 10.0, 11.2, 20.0]], [1])  # cut in the middle both parts are slivers
+    thin["boxes"] = tv_tensors.wrap(thin["boxes"] + torch.tensor([0.4, 0, 0.4, 0]), like=target["boxes"])
+    assert len(roll(image, thin, 1013)[1]["boxes"]) == 1
+
+
+def test_every_turn_is_drawn():
+    turns = set()
+    for seed in range(60):
+        torch.manual_seed(seed)
+        image, _ = pipeline(("roll",))(*sample())
+        turns.add(int((image[0, 60] > 0).nonzero()[0]) // 256)
+    assert turns == {0, 1, 2, 3}
 
 
 def test_all_that_goes_with_a_box_stays_with_it():
@@ -143,5 +231,5 @@ def test_photometric_transforms_change_pixels_frame_by_frame_and_nothing_else(na
 
 def test_no_names_is_no_transform_and_unknown_names_are_refused():
     assert pipeline(()) is None
-    with pytest.raises(ValueError, match="unknown transform 'rotate': choose among crop, flip, contrast, brightness, roll"):
+    with pytest.raises(ValueError, match=r"unknown transform 'rotate': choose among crop, .*roll"):
         pipeline(("flip", "rotate"))

@@ -35,8 +35,8 @@ class RandomCrop(v2.Transform):
 class RandomRoll(v2.Transform):
     """Turns the panorama by a random number of columns: what leaves it at one side comes back at the other.
 
-    Column 0 is the neighbour of the last one, so this is what the sensor would have seen had its zero pointed elsewhere:
-    no pixel is lost or made up. `roll` says what becomes of the boxes.
+    Column 0 is the neighbour of the last one, so this is what the sensor would have seen had its zero pointed
+    elsewhere: no pixel is lost or made up. `roll` says what becomes of the boxes.
     """
 
     def forward(self, image: Tensor, target: dict) -> tuple[Tensor, dict]:

@@ -28,14 +28,14 @@ class PerLevelHead(nn.Module):
     Args:
         in_channels: channels of each feature map.
         anchors_per_cell: anchors of a cell, one entry a level.
-        num_classes: K, background counted.
+        num_logits: K, those of an anchor: the classes and, for a softmax, background (`loss.num_logits` says which).
     """
 
-    def __init__(self, in_channels: Sequence[int], anchors_per_cell: Sequence[int], num_classes: int):
+    def __init__(self, in_channels: Sequence[int], anchors_per_cell: Sequence[int], num_logits: int):
         super().__init__()
         levels = list(zip(in_channels, anchors_per_cell, strict=True))
-        self.num_classes = num_classes
-        self.classification = nn.ModuleList(nn.Conv2d(c, a * num_classes, 3, padding=1) for c, a in levels)
+        self.num_logits = num_logits
+        self.classification = nn.ModuleList(nn.Conv2d(c, a * num_logits, 3, padding=1) for c, a in levels)
         self.regression = nn.ModuleList(nn.Conv2d(c, a * 4, 3, padding=1) for c, a in levels)
 
     @property
@@ -43,7 +43,7 @@ class PerLevelHead(nn.Module):
         return list(self.classification)
 
     def forward(self, maps: Sequence[Tensor]) -> tuple[Tensor, Tensor]:
-        logits = [_by_anchor(conv(x), self.num_classes) for conv, x in zip(self.classification, maps, strict=True)]
+        logits = [_by_anchor(conv(x), self.num_logits) for conv, x in zip(self.classification, maps, strict=True)]
         offsets = [_by_anchor(conv(x), 4) for conv, x in zip(self.regression, maps, strict=True)]
         return torch.cat(logits, dim=1), torch.cat(offsets, dim=1)
 
@@ -56,7 +56,7 @@ class SharedDeepHead(nn.Module):
     Args:
         in_channels: channels of each feature map, all equal.
         anchors_per_cell: anchors of a cell, one entry a level, all equal.
-        num_classes: K, background counted.
+        num_logits: K, those of an anchor: the classes and, for a softmax, background (`loss.num_logits` says which).
         channels: of the towers.
         depth: convolutions with ReLU before the last one; 4 in the paper and the reports.
         norm_layer: called with a number of channels, stands before each ReLU; none in the paper and the reports.
@@ -69,7 +69,7 @@ class SharedDeepHead(nn.Module):
         self,
         in_channels: Sequence[int],
         anchors_per_cell: Sequence[int],
-        num_classes: int,
+        num_logits: int,
         channels: int = 256,
         depth: int = 4,
         norm_layer: NormLayer | None = None,
@@ -80,7 +80,7 @@ class SharedDeepHead(nn.Module):
                 "a head shared by all levels needs the same channels and anchors a cell on each, "
                 f"got channels {list(in_channels)} and anchors {list(anchors_per_cell)}"
             )
-        self.num_classes = num_classes
+        self.num_logits = num_logits
 
         def tower(outputs: int) -> nn.Sequential:
             layers: list[nn.Module] = []
@@ -93,7 +93,7 @@ class SharedDeepHead(nn.Module):
                 width = channels
             return nn.Sequential(*layers, nn.Conv2d(width, anchors_per_cell[0] * outputs, 3, padding=1))
 
-        self.classification = tower(num_classes)
+        self.classification = tower(num_logits)
         self.regression = tower(4)
 
     @property
@@ -101,7 +101,7 @@ class SharedDeepHead(nn.Module):
         return [self.classification[-1]]
 
     def forward(self, maps: Sequence[Tensor]) -> tuple[Tensor, Tensor]:
-        logits = [_by_anchor(self.classification(x), self.num_classes) for x in maps]
+        logits = [_by_anchor(self.classification(x), self.num_logits) for x in maps]
         offsets = [_by_anchor(self.regression(x), 4) for x in maps]
         return torch.cat(logits, dim=1), torch.cat(offsets, dim=1)
 
@@ -135,12 +135,68 @@ class Kaiming:
 
     def bias(self, num_classes: int) -> float:
         """b, for K = num_classes."""
-        return math.log(self.background * (num_classes - 1) / (1 - self.background))
+        return background_bias(self.background, num_classes)
 
     def __call__(self, head: nn.Module) -> None:
         for conv in _convolutions(head):
             nn.init.kaiming_normal_(conv.weight, nonlinearity="relu")
             nn.init.zeros_(conv.bias)
+        _say_background(head, self.background)
+
+
+@dataclass(frozen=True)
+class Gaussian:
+    """Gaussian weights (Lin et al. 2017, https://arxiv.org/abs/1708.02002, section 4.1), and background first.
+
+    With weights this small a head's logits start near its biases. For a softmax, as `Kaiming`, whose bias it has.
+
+    Attributes:
+        std: of all the head's weights.
+        background: the probability that each anchor is background, at the start.
+    """
+
+    std: float = 0.01
+    background: float = 0.99
+
+    def __call__(self, head: nn.Module) -> None:
+        _gaussian(head, self.std)
+        _say_background(head, self.background)
+
+
+@dataclass(frozen=True)
+class SigmoidPrior:
+    """RetinaNet's own start (Lin et al. 2017, section 4.1): Gaussian weights, and each class's score at `prior`.
+
+    Attributes:
+        std: of all the head's weights.
+        prior: pi, the probability that an anchor holds a class, for each class, at the start.
+    """
+
+    std: float = 0.01
+    prior: float = 0.01
+
+    def bias(self) -> float:
+        """b = -log((1 - pi) / pi), for which the sigmoid is pi."""
+        return -math.log((1 - self.prior) / self.prior)
+
+    def __call__(self, head: nn.Module) -> None:
+        _gaussian(head, self.std)
         for conv in head.class_outputs:
-            with torch.no_grad():
-                conv.bias.view(-1, head.num_classes)[:, 0] = self.bias(head.num_classes)
+            nn.init.constant_(conv.bias, self.bias())
+
+
+def _gaussian(head: nn.Module, std: float) -> None:
+    for conv in _convolutions(head):
+        nn.init.normal_(conv.weight, std=std)
+        nn.init.zeros_(conv.bias)
+
+
+def background_bias(probability: float, num_logits: int) -> float:
+    """The background's logit for which a softmax over K = num_logits gives it `probability`, all others being zero."""
+    return math.log(probability * (num_logits - 1) / (1 - probability))
+
+
+def _say_background(head: nn.Module, probability: float) -> None:
+    for conv in head.class_outputs:
+        with torch.no_grad():
+            conv.bias.view(-1, head.num_logits)[:, 0] = background_bias(probability, head.num_logits)

@@ -11,7 +11,6 @@ import json
 import os
 import platform
 import subprocess
-from collections.abc import Iterable
 from dataclasses import dataclass, field
 from datetime import datetime, timezone
 from pathlib import Path
@@ -25,7 +24,18 @@ from tdt4265.evaluation import device_name
 from tdt4265.paths import assets
 
 ENVIRONMENT = ("hardware", "versions", "commit", "started")  # a header's keys that say where and with what
-TABLE_MARKS = ("<!-- records -->", "<!-- /records -->")  # the table of runs stands between these in a README
+
+
+@dataclass(frozen=True)
+class Protocol:
+    """What runs have in common that are compared: all of a dataset's train is shown `epochs` times."""
+
+    size: str
+    epochs: int
+
+
+# Full length on a GPU. Small: as many frames for every recipe as two cores manage within some minutes.
+PROTOCOLS = {"small": Protocol(size="small", epochs=1), "full": Protocol(size="report", epochs=50)}
 
 
 class RecordError(ValueError):
@@ -58,6 +68,25 @@ class Record:
         """The line of the epoch with the highest mAP (the last epoch's where none was evaluated)."""
         scored = [line for line in self.epochs if line.get("map") is not None]
         return max(scored, key=lambda line: line["map"]) if scored else self.final
+
+    @property
+    def frames_seen(self) -> int:
+        """How many frames the network was trained on, each counted as often as it was shown."""
+        frames = _dig(self.header, "dataset.train.frames") or 0
+        return len(self.epochs) * frames * self.header.get("repeats", 1)
+
+    def stale(self, parts: dict, fingerprints: dict[str, str]) -> str | None:
+        """Why the record no longer holds: its recipe or its data are not what they were. None where it holds.
+
+        parts: the recipe now, `Recipe.as_dict()`. fingerprints: the data's now, {"train": ..., "val": ...}.
+        """
+        changed = sorted(key for key in parts if parts[key] != _dig(self.header, "parts").get(key))
+        if changed:
+            return f"the recipe has another {changed[0]} now"
+        for split, fingerprint in fingerprints.items():
+            if fingerprint != _dig(self.header, f"dataset.{split}.fingerprint"):
+                return f"{split} has other frames or labels now"
+        return None
 
     def curve(self, key: str) -> pd.Series:
         """A figure over the epochs: "map", "loss", "losses.classification", "per_class.car"; NaN where undefined."""
@@ -122,59 +151,25 @@ def _parse(line: str, where: str) -> tuple[str, dict]:
 
 
 def all_records(folder: str | Path | None = None) -> list[Record]:
-    """Every record (*.jsonl) of a folder, by default those that come with the course, by file name."""
+    """Every record (*.jsonl) below a folder, by default those that come with the course, by file name."""
     folder = assets() / "records" if folder is None else Path(folder)
-    return [read(path) for path in sorted(folder.glob("*.jsonl"))]
+    return [read(path) for path in sorted(folder.rglob("*.jsonl"))]
 
 
-def table(records: Iterable[Record]) -> pd.DataFrame:
-    """Runs beside each other, a row a run: what was trained, on what, and what came of it."""
-    rows = []
-    for record in records:
-        header = record.header
-        row = {key: header.get(key) for key in ("recipe", "size", "protocol")}
-        row["dataset"] = _dig(header, "dataset.name")
-        row["epochs"] = len(record.epochs)
-        row["seed"] = header.get("seed")
-        row["parameters"] = header.get("parameters")
-        row["final mAP"] = record.final.get("map")
-        row["peak mAP"] = record.best.get("map")
-        for test in record.named("test"):
-            row[f"mAP on {test['dataset']}, {test['frames']} frames"] = test["map"]
-        row["minutes"] = round(sum(line["seconds"] for line in record.epochs) / 60, 1)
-        row["hardware"] = _dig(header, "hardware.device")
-        rows.append(row)
-    return pd.DataFrame(rows)
+def recorded(kind: str, *recipes: str, folder: str | Path | None = None) -> list[Record]:
+    """The course's records of some recipes, in the order of the recipes, then of the seeds.
 
-
-def markdown(records: Iterable[Record]) -> str:
-    """The table of runs in Markdown, "" for none: shares to four digits, minutes to one, counts with commas."""
-    frame = table(records)
-    if frame.empty:
-        return ""
-
-    def text(column: str, value: object) -> str:
-        if value is None or value != value:  # NaN: a run without this figure
-            return ""
-        if isinstance(value, float):
-            return f"{value:.1f}" if column == "minutes" else f"{value:.4f}"
-        return f"{value:,}" if isinstance(value, int) else str(value)
-
-    rows = [[text(column, value) for column, value in row.items()] for row in frame.to_dict("records")]
-    lines = [list(frame.columns), ["---"] * len(frame.columns), *rows]
-    return "".join(f"| {' | '.join(line)} |\n" for line in lines)
-
-
-def renew_table(path: str | Path, records: Iterable[Record]) -> None:
-    """Writes the table of runs between the two marks of a Markdown file. Raises RecordError where they are missing."""
-    path = Path(path)
-    before, mark, rest = path.read_text(encoding="utf-8").partition(TABLE_MARKS[0])
-    _, end, after = rest.partition(TABLE_MARKS[1])
-    if not (mark and end):
-        raise RecordError(f"{path}: has no place for the table: put {' and '.join(TABLE_MARKS)} on lines of their own")
-    temporary = path.with_name(f".{path.name}.{os.getpid()}")
-    temporary.write_text(f"{before}{mark}\n{markdown(records)}{end}{after}", encoding="utf-8")
-    os.replace(temporary, path)
+    kind: a folder of assets/records: the name of a protocol, or "longer", runs of other lengths. Raises RecordError for
+    a recipe without any.
+    """
+    folder = (assets() / "records" if folder is None else Path(folder)) / kind
+    found = all_records(folder)
+    missing = [name for name in recipes if name not in {record.header["recipe"] for record in found}]
+    if missing:
+        name = missing[0]
+        raise RecordError(f"{folder}: no record of {name!r}; make it with `python -m tdt4265.records {name}`")
+    chosen = [record for record in found if record.header["recipe"] in recipes]
+    return sorted(chosen, key=lambda record: (recipes.index(record.header["recipe"]), record.header["seed"]))
 
 
 def environment(device: torch.device | str = "cpu") -> dict:

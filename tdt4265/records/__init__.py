@@ -1,0 +1,32 @@
+"""What a training run leaves to be compared (`record`), runs beside each other (`comparison`), and the making of those
+that are missing (`python -m tdt4265.records`)."""
+
+from tdt4265.records.comparison import TABLE_MARKS, markdown, renew_table, summary, table
+from tdt4265.records.record import (
+    ENVIRONMENT,
+    PROTOCOLS,
+    Protocol,
+    Record,
+    RecordError,
+    all_records,
+    environment,
+    read,
+    recorded,
+)
+
+__all__ = [
+    "ENVIRONMENT",
+    "PROTOCOLS",
+    "TABLE_MARKS",
+    "Protocol",
+    "Record",
+    "RecordError",
+    "all_records",
+    "environment",
+    "markdown",
+    "read",
+    "recorded",
+    "renew_table",
+    "summary",
+    "table",
+]

@@ -1,0 +1,150 @@
+"""Makes the recorded runs that are missing or stale, the shortest first, and goes on where it was stopped.
+
+    python -m tdt4265.records                     every recipe, two seeds
+    python -m tdt4265.records fpn --seeds 2 3     one recipe, further seeds
+    python -m tdt4265.records --list              what is there, and what is missing
+
+On a GPU these are full-length runs of the reports' networks; without one the small protocol (see `PROTOCOLS`). A record
+goes to assets/records/PROTOCOL as soon as its run has ended, a run's folder is under runs/records meanwhile. Several of
+these commands may run side by side if they are given different seeds.
+"""
+
+from __future__ import annotations
+
+import argparse
+import gc
+import hashlib
+import json
+import sys
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+
+from tdt4265 import data, describe, records, train, training
+from tdt4265.paths import assets
+from tdt4265.recipes import ALL_RECIPES, Recipe
+
+
+@dataclass(frozen=True)
+class Wanted:
+    """A run that shall have a record, and how it stands: "" where a record is there, else why it is to be made."""
+
+    recipe: Recipe  # of the protocol's size
+    protocol: str
+    dataset: str
+    seed: int
+    fingerprints: dict[str, str]
+    path: Path
+    reason: str
+
+    @property
+    def run_folder(self) -> Path:
+        """Where it trains: another folder for another recipe or other data, so that none goes on with the wrong one."""
+        epochs = records.PROTOCOLS[self.protocol].epochs
+        content = json.dumps([self.recipe.as_dict(), self.fingerprints, epochs], sort_keys=True)
+        return Path("runs/records") / f"{self.path.stem}-{hashlib.sha256(content.encode()).hexdigest()[:8]}"
+
+
+def plan(
+    recipes: Sequence[str],
+    seeds: Sequence[int],
+    protocol: str,
+    dataset: str,
+    fingerprints: dict[str, str],
+    folder: Path,
+) -> list[Wanted]:
+    """All wanted runs: seed after seed, in each the recipes from the least to the most work."""
+    size = records.PROTOCOLS[protocol].size
+    chosen = [ALL_RECIPES[name] if size == "report" else ALL_RECIPES[name].small() for name in recipes]
+    chosen.sort(key=lambda recipe: describe.parts(recipe.build_model(pretrained=False))["GFLOP"].sum())
+    wanted = []
+    for seed in seeds:
+        for recipe in chosen:
+            path = folder / protocol / f"{recipe.name}-{Path(dataset).name}-seed{seed}.jsonl"
+            reason = "missing"
+            if path.exists():
+                reason = records.read(path).stale(recipe.as_dict(), fingerprints) or ""
+            wanted.append(Wanted(recipe, protocol, dataset, seed, fingerprints, path, reason))
+    return wanted
+
+
+def make(wanted: Wanted, test: str | None) -> records.Record:
+    """Trains, or goes on training, and puts the record in its place."""
+    settings = train.resolve(
+        wanted.recipe.name,
+        epochs=records.PROTOCOLS[wanted.protocol].epochs,
+        dataset=wanted.dataset,
+        size=records.PROTOCOLS[wanted.protocol].size,
+        seed=wanted.seed,
+        devices=1,  # the batch size is a process's: more of them would be another protocol
+        output_dir=wanted.run_folder,
+        resume=True,
+        test=test,
+    )
+    record = train.run(settings).record
+    record.write(wanted.path)
+    return record
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Returns the exit status: 0, 1 where a run failed (the others are still made), 2 after a line on what is wrong."""
+    options = _parser().parse_args(arguments)
+    unknown = [name for name in options.recipes if name not in ALL_RECIPES]
+    if unknown:
+        print(f"no recipe {unknown[0]!r}: choose among {', '.join(ALL_RECIPES)}", file=sys.stderr)
+        return 2
+    protocol = options.protocol or ("full" if training.choose_devices()[0] == "cuda" else "small")
+    folder = Path(options.folder) if options.folder else assets() / "records"
+    try:
+        train_frames, val_frames = data.load(options.dataset)
+        fingerprints = {"train": train_frames.fingerprint, "val": val_frames.fingerprint}
+        names = options.recipes or list(ALL_RECIPES)
+        wanted = plan(names, options.seeds, protocol, options.dataset, fingerprints, folder)
+    except (data.DataError, records.RecordError) as error:
+        print(error, file=sys.stderr)
+        return 2
+    if options.list:
+        for one in wanted:
+            print(f"{one.path.name:<45}{one.reason or 'there'}")
+        return 0
+    return _make_all([one for one in wanted if one.reason], options.test)
+
+
+def _make_all(missing: Sequence[Wanted], test: str | None) -> int:
+    failed = 0
+    for number, one in enumerate(missing, start=1):
+        what = f"{one.recipe.name}, {one.protocol}, seed {one.seed} ({one.reason})"
+        print(f"{number} of {len(missing)}: {what}", flush=True)
+        try:
+            record = make(one, test)
+            print(f"{one.path}: mAP {record.final['map'] or 0:.4f}", flush=True)
+        except (train.SettingsError, training.TrainingError, data.DataError, records.RecordError) as error:
+            print(error, file=sys.stderr)
+            return 2
+        except FloatingPointError as error:  # this recipe diverged: the others may not
+            print(error, file=sys.stderr)
+            failed += 1
+        except KeyboardInterrupt:
+            print("interrupted; the same command goes on from the last whole epoch", file=sys.stderr)
+            return 130
+        gc.collect()
+        torch.cuda.empty_cache()  # nothing where there is no GPU
+    return 1 if failed else 0
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="python -m tdt4265.records", description=__doc__.splitlines()[0])
+    parser.add_argument("recipes", nargs="*", metavar="RECIPE", help="default: all of them")
+    parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1], help="default: 0 1")
+    parser.add_argument("--protocol", choices=list(records.PROTOCOLS), help="default: full on a GPU, else small")
+    parser.add_argument("--dataset", default="sim", help="sim (default), tdt4265 or a folder in COCO format")
+    parser.add_argument("--folder", help="where the records are; default: the course's, assets/records")
+    parser.add_argument("--test", metavar="FOLDER", help="after training, also evaluate on this folder's train frames")
+    parser.add_argument("--list", action="store_true", help="only say what is there and what is missing")
+    return parser
+
+
+if __name__ == "__main__":
+    sys.exit(main())

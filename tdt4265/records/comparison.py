@@ -1,0 +1,108 @@
+"""Runs beside each other: a row a run, or a row a recipe with the spread over its seeds."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable
+from pathlib import Path
+
+import pandas as pd
+
+from tdt4265.records.record import Record, RecordError
+
+TABLE_MARKS = ("<!-- records -->", "<!-- /records -->")  # the table of runs stands between these in a README
+
+
+def table(records: Iterable[Record]) -> pd.DataFrame:
+    """Runs beside each other, a row a run: what was trained, on what, and what came of it."""
+    rows = []
+    for record in records:
+        header = record.header
+        row = {key: header.get(key) for key in ("recipe", "size", "protocol")}
+        row["dataset"] = header.get("dataset", {}).get("name")
+        row["epochs"] = len(record.epochs)
+        row["frames seen"] = record.frames_seen
+        row["seed"] = header.get("seed")
+        row["parameters"] = header.get("parameters")
+        row["final mAP"] = record.final.get("map")
+        row["peak mAP"] = record.best.get("map")
+        for test in record.named("test"):
+            row[f"mAP on {test['dataset']}, {test['frames']} frames"] = test["map"]
+        row["minutes"] = round(sum(line["seconds"] for line in record.epochs) / 60, 1)
+        row["hardware"] = header.get("hardware", {}).get("device")
+        rows.append(row)
+    return pd.DataFrame(rows)
+
+
+def summary(records: Iterable[Record]) -> pd.DataFrame:
+    """Recipes beside each other, in the order of their first record: a row for all seeds of a recipe and a protocol.
+
+    "mAP", the other averages over classes and areas, and "mAP on ..." are means over the seeds, of the last epoch's
+    figures; "lowest" and "highest" are the seeds' mAP. Runs of other lengths, sizes or data stand in rows of their own.
+    """
+    groups: dict[tuple, list[Record]] = {}
+    for record in records:
+        header = record.header
+        data = header["dataset"]
+        prints = tuple(data[split]["fingerprint"] for split in ("train", "val"))
+        key = (header["recipe"], header["protocol"], header["size"], record.frames_seen, data["name"], *prints)
+        groups.setdefault(key, []).append(record)
+    return pd.DataFrame([_summary_row(group) for group in groups.values()])
+
+
+def _summary_row(group: list[Record]) -> dict:
+    header, seconds = group[0].header, [sum(line["seconds"] for line in record.epochs) for record in group]
+
+    def mean(values: list) -> float | None:
+        known = [value for value in values if value is not None]
+        return sum(known) / len(known) if known else None
+
+    scores = [record.final["map"] for record in group]
+    row = {"recipe": header["recipe"], "protocol": header["protocol"], "dataset": header["dataset"]["name"]}
+    row |= {"parameters": header["parameters"], "frames seen": group[0].frames_seen, "seeds": len(group)}
+    row |= {"mAP": mean(scores), "lowest": min(scores), "highest": max(scores)}
+    for name in ("AP50", "AP75", "small", "medium", "large"):
+        row[name] = mean([record.final[name.lower()] for record in group])
+    tests: dict[str, list[float]] = {}
+    for record in group:
+        for test in record.named("test"):
+            tests.setdefault(f"mAP on {test['dataset']}, {test['frames']} frames", []).append(test["map"])
+    row |= {name: mean(values) for name, values in tests.items()}
+    row["minutes"] = round(mean(seconds) / 60, 1)
+    row["hardware"] = header["hardware"]["device"]
+    return row
+
+
+def markdown(records: Iterable[Record]) -> str:
+    """The summary in Markdown, "" for no records; among runs of equal length the best recipe first.
+
+    Shares to four digits, minutes to one, counts with commas.
+    """
+    frame = summary(records)
+    if frame.empty:
+        return ""
+    frame = frame.drop(columns=["AP75", "small", "medium", "large"])
+    frame = frame.sort_values(["protocol", "frames seen", "mAP"], ascending=[True, True, False], kind="stable")
+
+    def text(column: str, value: object) -> str:
+        if value is None or value != value:  # NaN: a recipe without this figure
+            return ""
+        if isinstance(value, float):
+            return f"{value:.1f}" if column == "minutes" else f"{value:.4f}"
+        return f"{value:,}" if isinstance(value, int) else str(value)
+
+    rows = [[text(column, value) for column, value in row.items()] for row in frame.to_dict("records")]
+    lines = [list(frame.columns), ["---"] * len(frame.columns), *rows]
+    return "".join(f"| {' | '.join(line)} |\n" for line in lines)
+
+
+def renew_table(path: str | Path, records: Iterable[Record]) -> None:
+    """Writes the table of runs between the two marks of a Markdown file. Raises RecordError where they are missing."""
+    path = Path(path)
+    before, mark, rest = path.read_text(encoding="utf-8").partition(TABLE_MARKS[0])
+    _, end, after = rest.partition(TABLE_MARKS[1])
+    if not (mark and end):
+        raise RecordError(f"{path}: has no place for the table: put {' and '.join(TABLE_MARKS)} on lines of their own")
+    temporary = path.with_name(f".{path.name}.{os.getpid()}")
+    temporary.write_text(f"{before}{mark}\n{markdown(records)}{end}{after}", encoding="utf-8")
+    os.replace(temporary, path)
