@@ -26,8 +26,8 @@ from tdt4265.describe import count_parameters
 from tdt4265.recipes import ALL_RECIPES, Recipe
 
 # The demonstration: a few frames are learnt by heart, so that one sees the detector learn within about a minute.
-# With 8 frames it is 5 x 32 steps of 4.
-DEMONSTRATION = {"batch_size": 4, "epochs": 5, "repeats": 16}
+# With 8 frames it is 5 x 36 steps of 4.
+DEMONSTRATION = {"batch_size": 4, "epochs": 5, "repeats": 18}
 
 
 class SettingsError(ValueError):
