@@ -122,7 +122,8 @@ class SigmoidFocalLoss:
 
     def __call__(self, class_logits, box_offsets, target_labels, target_offsets) -> dict[str, Tensor]:
         positive = target_labels > 0
-        yes = F.one_hot(target_labels, class_logits.shape[-1] + 1)[..., 1:].bool()  # [B, N, K - 1]
+        classes = torch.arange(1, class_logits.shape[-1] + 1, device=class_logits.device)
+        yes = target_labels[..., None] == classes  # [B, N, K - 1]
         right = torch.where(yes, class_logits, -class_logits)  # the logit of the right answer
         alpha = torch.where(yes, self.alpha, 1 - self.alpha)
         # (1 - p_t)^gamma through the logarithm: its gradient is finite where p_t rounds to 1, for any gamma.

@@ -178,6 +178,8 @@ def comparison(values: Mapping[str, Sequence[float]], label: str) -> Figure:
     """One row a name: a dot a value (a seed of a recipe), and a bar at their mean with its number. label: the axis'."""
     figure, ax = plt.subplots(figsize=(WIDTH * 0.7, 0.9 + 0.36 * len(values)), layout="constrained")
     for row, seeds in enumerate(values.values()):
+        if not seeds:
+            raise ValueError(f"{list(values)[row]!r} has no value to draw")
         mean = sum(seeds) / len(seeds)
         ax.plot(seeds, [row] * len(seeds), "o", color="#4f8dff", alpha=0.7, markersize=6)
         ax.plot([mean, mean], [row - 0.32, row + 0.32], color="black", linewidth=2)

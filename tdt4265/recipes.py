@@ -106,7 +106,7 @@ class Recipe:
     """A detector and how it is trained, as its parts.
 
     Attributes:
-        name: what a shell calls it, a key of RECIPES.
+        name: what a shell calls it, a key of ALL_RECIPES.
         title: a line for people.
         transforms: augmentations of the training frames, names of `tdt4265.data.transforms`.
         backbone, head, anchors, loss: the detector's parts.
@@ -131,9 +131,17 @@ class Recipe:
             num_classes: 9 for the course's dataset.
             pretrained: start a backbone from ImageNet's weights where the recipe says so and they can be had
                 (else a printed line says that they could not). False: do not try.
+
+        Raises:
+            ValueError: the initialisation's prior is for a softmax and the loss is over sigmoids, or the reverse.
         """
+        num_logits = self.loss.num_logits(num_classes)
+        wants_softmax = getattr(self.init, "for_softmax", num_logits == num_classes)  # Xavier has no prior
+        if wants_softmax != (num_logits == num_classes):
+            names = type(self.init).__name__, type(self.loss).__name__
+            raise ValueError("the prior of {} does not fit {}: SigmoidPrior goes with SigmoidFocalLoss".format(*names))
         backbone = self.backbone.build(pretrained)
-        head = self.head.build(backbone.out_channels, self.anchors.per_cell(), self.loss.num_logits(num_classes))
+        head = self.head.build(backbone.out_channels, self.anchors.per_cell(), num_logits)
         self.init(head)
         return Detector(backbone, head, self.anchors, self.loss, num_classes)
 

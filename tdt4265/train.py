@@ -236,6 +236,7 @@ def _header(settings: Settings, model: nn.Module, train: Dataset, val: Dataset) 
         "size": settings.size,
         "protocol": settings.protocol,
         "parameters": count_parameters(model),
+        "imagenet": any(getattr(module, "imagenet", False) for module in model.modules()),
         "dataset": {"name": train.name, "train": _describe(train), "val": _describe(val)},
         "repeats": settings.repeats,
         "batch_size": recipe.training.batch_size,

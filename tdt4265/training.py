@@ -309,7 +309,9 @@ def _open_run(
             raise TrainingError(f"{folder}: holds a record without {CHECKPOINT}; give another --output-dir")
         return records.Record(header, path=folder / RECORD)
     state = load_checkpoint(folder)
-    differences = _differences({k: v for k, v in header.items() if k not in records.ENVIRONMENT}, state["header"])
+    # Whether ImageNet's weights can be had now is no matter to a run that has its own.
+    compared = {k: v for k, v in header.items() if k not in (*records.ENVIRONMENT, "imagenet")}
+    differences = _differences(compared, state["header"])
     if differences:
         raise TrainingError(
             f"{folder}: was started with {'; '.join(differences)}: give the same again, or another --output-dir"

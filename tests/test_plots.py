@@ -87,3 +87,5 @@ def test_comparison_has_a_dot_a_seed_and_a_bar_at_the_mean():
     assert ax.lines[0].get_xdata().tolist() == [0.04, 0.06] and set(ax.lines[1].get_xdata()) == {0.05}
     assert [text.get_text() for text in ax.texts] == ["0.0500  (2)", "0.1000  (1)"]
     assert ax.get_xlim()[0] == 0 and ax.get_xlabel() == "mAP"
+    with pytest.raises(ValueError, match="'fpn' has no value to draw"):
+        plots.comparison({"ssd": [0.04], "fpn": []}, "mAP")

@@ -1,13 +1,13 @@
 """The recipes: the reports' parameter counts, the story of one part at a time, records."""
 
 import json
-from dataclasses import FrozenInstanceError, fields
+from dataclasses import FrozenInstanceError, fields, replace
 
 import pytest
 import torch
 
 from tdt4265.describe import count_parameters
-from tdt4265.losses import MultiboxLoss, SoftmaxFocalLoss
+from tdt4265.losses import MultiboxLoss, SigmoidFocalLoss, SoftmaxFocalLoss
 from tdt4265.recipes import ALL_RECIPES, RECIPES, VARIANTS
 
 # What the reports state, and the sums behind it. None: the network has no such part.
@@ -111,6 +111,18 @@ def test_sigmoids_have_no_logit_for_background():
     assert logits.shape[-1] == 3
     (found,) = model([torch.zeros(3, 128, 256)])
     assert len(found["scores"]) == 0  # at the start no class's score is above the threshold
+
+
+@pytest.mark.parametrize(
+    ("base", "loss", "names"),
+    [
+        ("initialization", SigmoidFocalLoss(), "prior of Kaiming does not fit SigmoidFocalLoss"),
+        ("initialization-paper", SoftmaxFocalLoss(), "prior of SigmoidPrior does not fit SoftmaxFocalLoss"),
+    ],
+)
+def test_a_prior_that_does_not_fit_the_loss_is_refused(base, loss, names):
+    with pytest.raises(ValueError, match=names):
+        replace(ALL_RECIPES[base].small(), loss=loss).build_model()
 
 
 def test_recipes_cannot_be_changed_in_place():

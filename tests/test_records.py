@@ -2,13 +2,16 @@
 
 import json
 import math
+import shutil
 import subprocess
+from dataclasses import replace
+from pathlib import Path
 
 import pytest
 
-from tdt4265 import records
+from tdt4265 import records, train, training
 from tdt4265.paths import assets
-from tdt4265.recipes import ALL_RECIPES
+from tdt4265.recipes import ALL_RECIPES, RECIPES
 from tdt4265.records import PROTOCOLS, Record, record
 from tdt4265.records.__main__ import main, plan
 
@@ -122,15 +125,17 @@ def test_environment_says_where_and_with_what(monkeypatch, tmp_path):
     json.dumps(found)
     # An installed copy inside a checkout of something else is not of that checkout's commit.
     subprocess.run(["git", "init", "-q", tmp_path], check=True)
-    monkeypatch.setattr(record, "__file__", str(tmp_path / "record.py"))
+    monkeypatch.setattr(record, "__file__", str(tmp_path / "records" / "record.py"))
+    record._commit.cache_clear()
     assert records.environment()["commit"] is None
+    record._commit.cache_clear()
 
 
 def run(recipe="ssd", seed=0, score=0.1, real=None, **header) -> Record:
     """A run of one epoch; its figures but mAP are undefined."""
     figures = dict.fromkeys(("ap50", "ap75", "small", "medium", "large"))
     further = [] if real is None else [("test", {"dataset": "real", "frames": 14, "map": real})]
-    epochs = [{"epoch": 1, "loss": 1.0, "map": score, "seconds": 90.0, **figures, "ap50": 2 * score}]
+    epochs = [{"epoch": 1, "loss": 1.0, "map": score, "seconds": 90.0, **figures, "ap50": score and 2 * score}]
     return Record({**HEADER, "recipe": recipe, "seed": seed, **header}, epochs, further)
 
 
@@ -146,6 +151,7 @@ def test_the_summary_takes_seeds_together_and_nothing_else():
     ]
     summary = records.summary(runs)
     assert summary["recipe"].tolist() == ["fpn", "ssd", "ssd", "ssd", "ssd"]
+    assert summary["protocol"].tolist() == ["small", "small", "other", "small", "small"]
     assert summary["seeds"].tolist() == [1, 2, 1, 1, 1]
     assert summary["frames seen"].tolist() == [8, 8, 8, 8, 16]
     first = summary.iloc[1]
@@ -153,6 +159,11 @@ def test_the_summary_takes_seeds_together_and_nothing_else():
     assert first["AP50"] == pytest.approx(0.4) and math.isnan(float(first["AP75"] or math.nan))
     assert first["mAP on real, 14 frames"] == pytest.approx(0.03)
     assert math.isnan(summary.iloc[0]["mAP on real, 14 frames"])
+    mixed = records.summary([*runs[1:3], run("ssd", 5, 0.2)])  # one of them was not evaluated there
+    assert mixed["seeds"].tolist() == [3] and mixed["mAP on real, 14 frames"].isna().all()
+    undefined = records.summary([run("ssd", 0, None), run("ssd", 1, 0.5)]).iloc[0]
+    assert undefined["mAP"] is None and undefined["lowest"] == 0.5
+    assert len(records.summary([run("ssd", 0, 0.1, parts={"lr": 1}), run("ssd", 1, 0.1, parts={"lr": 2})])) == 2
     assert first["minutes"] == 1.5
 
 
@@ -179,15 +190,31 @@ def test_a_readme_without_marks_is_left_alone(tmp_path):
     assert readme.read_text() == "text"
 
 
-def test_a_record_is_stale_when_its_recipe_or_its_data_changed():
+SMALL = PROTOCOLS["small"]
+FINGERPRINTS = {"train": "aaaaaaaaaaaa", "val": "bbbbbbbbbbbb"}
+
+
+def test_a_record_is_stale_when_recipe_data_or_protocol_changed():
     parts = ALL_RECIPES["ssd"].small().as_dict()
-    fresh = {"train": "aaaaaaaaaaaa", "val": "bbbbbbbbbbbb"}
     made = run(parts=json.loads(json.dumps(parts)))
-    assert made.stale(parts, fresh) is None
-    assert made.stale(ALL_RECIPES["ssd-roll"].small().as_dict() | {"name": "ssd", "title": parts["title"]}, fresh) == (
-        "the recipe has another transforms now"
-    )
-    assert made.stale(parts, fresh | {"val": "cccccccccccc"}) == "val has other frames or labels now"
+    assert made.stale(parts, FINGERPRINTS, SMALL) is None
+    assert made.stale({**parts, "title": "in other words"}, FINGERPRINTS, SMALL) is None
+    changed = {**parts, "transforms": ["roll"]}
+    assert made.stale(changed, FINGERPRINTS, SMALL) == "the recipe has another transforms now"
+    slower = {**parts, "training": {**parts["training"], "lr": 1e-4}}
+    assert made.stale(slower, FINGERPRINTS, SMALL) == "the recipe has another training now"
+    fewer = {key: value for key, value in parts.items() if key != "init"}
+    assert made.stale(fewer, FINGERPRINTS, SMALL) == "the recipe has another init now"
+    other = {**FINGERPRINTS, "val": "cccccccccccc"}
+    assert made.stale(parts, other, SMALL) == "val has other frames or labels now"
+    assert made.stale(parts, FINGERPRINTS, PROTOCOLS["full"]) == "the protocol has 50 epochs of size report now"
+    assert run().stale(parts, FINGERPRINTS, SMALL) is not None  # a record that does not say its parts
+
+
+def test_the_protocol_that_a_run_kept_to():
+    assert run().protocol == "small"
+    assert Record({**HEADER, "size": "report", "protocol": "full"}, EPOCHS).protocol == "other"  # not 50 epochs
+    assert Record({**HEADER, "protocol": "demonstration"}).protocol == "demonstration"
 
 
 def test_recorded_in_the_order_of_the_recipes_then_the_seeds(tmp_path):
@@ -195,56 +222,118 @@ def test_recorded_in_the_order_of_the_recipes_then_the_seeds(tmp_path):
         run(name, seed).write(tmp_path / "small" / f"{name}-{seed}.jsonl")
     found = records.recorded("small", "ssd", "fpn", folder=tmp_path)
     assert [(r.header["recipe"], r.header["seed"]) for r in found] == [("ssd", 0), ("fpn", 2), ("fpn", 10)]
-    with pytest.raises(records.RecordError, match="no record of 'focal_loss'; make it with"):
+    elsewhere = {**HEADER["dataset"], "name": "tdt4265"}
+    run("ssd", 0, dataset=elsewhere).write(tmp_path / "small" / "ssd-tdt4265-seed0.jsonl")
+    assert len(records.recorded("small", "ssd", folder=tmp_path)) == 1
+    assert len(records.recorded("small", "ssd", dataset="tdt4265", folder=tmp_path)) == 1
+    with pytest.raises(records.RecordError, match=r"no record of 'focal_loss' on sim; .* -m tdt4265\.records focal_loss`"):
         records.recorded("small", "focal_loss", folder=tmp_path)
+    with pytest.raises(records.RecordError, match=r"make it with .* -m tdt4265\.train ssd --epochs N`"):
+        records.recorded("longer", "ssd", folder=tmp_path)
 
 
 def test_the_plan_is_seed_by_seed_the_least_work_first(tmp_path):
-    prints = {"train": "aaaaaaaaaaaa", "val": "bbbbbbbbbbbb"}
-    parts = json.loads(json.dumps(ALL_RECIPES["fpn"].small().as_dict()))
-    run("fpn", 1, parts=parts).write(tmp_path / "small" / "fpn-sim-seed1.jsonl")
-    run("ssd", 1, parts=parts).write(tmp_path / "small" / "ssd-sim-seed1.jsonl")  # another recipe's parts
-    wanted = plan(["retinanet", "ssd", "fpn"], [1, 0], "small", "sim", prints, tmp_path)
+    wanted = plan(["retinanet", "ssd", "fpn", "ssd"], [1, 0, 1], "small", "sample", tmp_path)
     assert [(one.seed, one.recipe.name) for one in wanted] == [
         (1, "fpn"), (1, "ssd"), (1, "retinanet"), (0, "fpn"), (0, "ssd"), (0, "retinanet"),
     ]  # fmt: skip
-    assert [one.reason for one in wanted[:4]] == ["", "the recipe has another backbone now", "missing", "missing"]
-    changed = plan(["ssd"], [1], "small", "sim", prints | {"val": "cccccccccccc"}, tmp_path)
-    assert changed[0].run_folder != wanted[1].run_folder
+    assert all(one.reason() == "missing" for one in wanted)
+    data = {split: {"frames": 8, "fingerprint": print_} for split, print_ in wanted[0].fingerprints.items()}
+    parts = json.loads(json.dumps(ALL_RECIPES["fpn"].small().as_dict()))
+    for one in wanted[:2]:
+        run(one.recipe.name, 1, parts=parts, dataset={"name": "sample", **data}).write(one.path)
+    assert [one.reason() for one in wanted[:2]] == ["", "the recipe has another backbone now"]
+    assert replace(wanted[0], fingerprints=FINGERPRINTS).run_folder() != wanted[0].run_folder()
 
 
-def test_missing_records_are_made_and_a_second_call_makes_none(tmp_path, monkeypatch, capsys):
+@pytest.fixture
+def command(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    command = ["ssd", "fpn", "--seeds", "0", "--protocol", "small", "--dataset", "sample", "--folder", "records"]
+    return ["ssd", "fpn", "--seeds", "0", "--protocol", "small", "--dataset", "sample", "--folder", "records"]
+
+
+def test_missing_records_are_made_and_a_second_call_makes_none(command, capsys):
     assert main([*command, "--list"]) == 0
     assert capsys.readouterr().out.count("missing") == 2
     assert main(command) == 0
     assert "1 of 2: fpn, small, seed 0 (missing)" in capsys.readouterr().out
-    made = records.recorded("small", "ssd", "fpn", folder="records")
+    made = records.recorded("small", "ssd", "fpn", dataset="sample", folder="records")
     assert [r.header["recipe"] for r in made] == ["ssd", "fpn"]
-    assert all(r.frames_seen == 8 * PROTOCOLS["small"].epochs and r.header["size"] == "small" for r in made)
+    assert all(r.protocol == "small" and r.frames_seen == 8 and r.header["imagenet"] is False for r in made)
     assert main(command) == 0 and capsys.readouterr().out == ""
-    # Stopped between the end of a run and its record's move, the command loses nothing.
-    made[0].path.unlink()
-    assert main(command) == 0 and "1 of 1: ssd" in capsys.readouterr().out
-    assert records.read(made[0].path).header["started"] == made[0].header["started"]
+    assert not list(Path("runs/records").iterdir())
 
 
-def test_bad_input_of_the_command_is_one_line(capsys, tmp_path):
-    assert main(["ssd", "resnet"]) == 2
-    assert "no recipe 'resnet': choose among ssd, " in capsys.readouterr().err
-    assert main(["ssd", "--dataset", str(tmp_path / "none")]) == 2
-    assert capsys.readouterr().err.count("\n") == 1
+def test_stopped_it_goes_on_with_what_is_there(command, monkeypatch, capsys):
+    write = Record.write
+
+    def killed(record, path):
+        if "records/small" in str(path):  # its run is over, and its record not yet in its place
+            raise KeyboardInterrupt
+        write(record, path)
+
+    monkeypatch.setattr(Record, "write", killed)
+    assert main(command) == 130
+    (folder,) = Path("runs/records").iterdir()
+    started = records.read(folder / "record.jsonl").header["started"]
+    monkeypatch.setattr(Record, "write", write)
+    assert main(command) == 0
+    (made,) = records.recorded("small", "fpn", dataset="sample", folder="records")
+    assert made.header["started"] == started
 
 
-def test_records_of_the_course_are_of_its_recipes():
+def test_a_run_that_diverges_does_not_stop_the_others(command, monkeypatch, capsys):
+    made = []
+
+    def diverge(settings):
+        made.append(settings.recipe.name)
+        raise FloatingPointError("epoch 1, batch 1: the loss is nan")
+
+    monkeypatch.setattr(train, "run", diverge)
+    assert main(command) == 1
+    assert made == ["fpn", "ssd"]
+    assert capsys.readouterr().err.splitlines()[0] == "fpn, seed 0: epoch 1, batch 1: the loss is nan"
+
+
+def test_full_length_on_a_gpu(command, monkeypatch, capsys):
+    monkeypatch.setattr(training, "choose_devices", lambda devices: ("cuda", 1))
+    arguments = [argument for argument in command if argument not in ("--protocol", "small")]
+    seen = []
+    monkeypatch.setattr("tdt4265.records.__main__.plan", lambda *given: seen.append(given[2]) or [])
+    assert main([*arguments, "--list"]) == 0
+    assert seen == ["full"]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "line"),
+    [
+        (["ssd", "resnet"], "no recipe 'resnet': choose among ssd, "),
+        (["ssd", "--seeds", "-1"], "seed -1: seeds are whole numbers from 0"),
+        (["ssd", "--dataset", "none"], "none: no such folder"),
+        (["ssd", "--dataset", "sim"], 'sim: records call "sim" what the course means by it: rename the folder'),
+        (["ssd", "--dataset", "sample", "--folder", "file"], "file"),
+    ],
+)
+def test_bad_input_of_the_command_is_one_line(arguments, line, capsys, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    Path("file").touch()
+    if arguments[-1] == "sim":
+        copy = shutil.copytree(assets() / "sample", tmp_path / "sim")
+        arguments = [*arguments[:-1], str(copy)]
+    assert main(arguments) == 2
+    error = capsys.readouterr().err
+    assert line in error and error.count("\n") == 1
+
+
+def test_records_of_the_course_hold():
     """Whether the data are still theirs is checked where these are at hand, by `python -m tdt4265.records`."""
-    found = [record for protocol in PROTOCOLS for record in records.all_records(assets() / "records" / protocol)]
+    found = [record for name in PROTOCOLS for record in records.all_records(assets() / "records" / name)]
     for one in found:
         recipe = ALL_RECIPES[one.header["recipe"]]
         recipe = recipe if one.header["size"] == "report" else recipe.small()
-        data = {split: one.header["dataset"][split]["fingerprint"] for split in ("train", "val")}
-        assert one.stale(recipe.as_dict(), data) is None, one.path
-        assert one.path.parent.name == one.header["protocol"]
-        assert len(one.epochs) == PROTOCOLS[one.header["protocol"]].epochs
+        data = {split: found[0].header["dataset"][split]["fingerprint"] for split in ("train", "val")}
+        assert one.protocol == one.path.parent.name
+        assert one.stale(recipe.as_dict(), data, PROTOCOLS[one.protocol]) is None, one.path
         assert one.header["commit"] and not one.header["commit"].endswith("dirty")
+    seeds = {name: [one for one in found if one.header["recipe"] == name] for name in RECIPES}
+    assert all(len(runs) >= 2 for runs in seeds.values()), "every recipe of the story has at least two seeds"

@@ -127,6 +127,7 @@ def at_the_seam(boxes: list[list[float]], labels: list[int]) -> dict:
         ([[2, 50, 20, 90], [1000, 50, 1024, 90]], [1, 1], None),  # not at the edge
         ([[0, 50, 1024, 90], [1000, 50, 1024, 90]], [1, 1], None),  # one is the whole ring
         ([[0, 50, 600, 90], [500, 50, 1024, 90]], [1, 1], None),  # together longer than the ring
+        ([[0, 50, 500, 90], [500, 50, 1024, 90]], [1, 1], None),  # or as long
         # Three at the left edge, two at the right: each has the partner it shares most rows with.
         (
             [[0, 10, 9, 30], [0, 50, 9, 90], [0, 100, 9, 120], [1010, 52, 1024, 90], [1020, 10, 1024, 28]],
@@ -152,6 +153,20 @@ def test_roll_drops_slivers_but_no_object():
     thin = at_the_seam([[10.0, 10.0, 11.2, 20.0]], [1])  # cut in the middle both parts are slivers
     thin["boxes"] = tv_tensors.wrap(thin["boxes"] + torch.tensor([0.4, 0, 0.4, 0]), like=target["boxes"])
     assert len(roll(image, thin, 1013)[1]["boxes"]) == 1
+
+
+def test_a_crowd_and_an_object_are_not_one():
+    target = at_the_seam([[0.0, 50, 20, 90], [1000, 50, 1024, 90]], [1, 1])
+    target["iscrowd"] = torch.tensor([0, 1])
+    assert len(join_at_seam(target, WIDTH)["boxes"]) == 2
+
+
+def test_a_mask_larger_than_its_box_is_kept_unless_the_seam_cuts_it():
+    image, target = sample(masks=True)
+    target["masks"] = tv_tensors.Mask(target["masks"].roll(-1, dims=-1) | target["masks"])  # a column beside each box
+    for columns in (0, 10):
+        turned = roll(image, target, columns)[1]["masks"]
+        assert torch.equal(turned.as_subclass(torch.Tensor), target["masks"].roll(columns, dims=-1))
 
 
 def test_every_turn_is_drawn():

@@ -48,6 +48,7 @@ def roll(image: Tensor, target: dict, columns: int) -> tuple[Tensor, dict]:
 
     The seam moves. An object that lies across it now is two boxes; the two boxes of one that lay across it before are
     one again (`join_at_seam`). Both parts of a box have its whole height; a part narrower than a pixel is dropped.
+    Labels, area, iscrowd and masks go with their boxes.
     """
     width = image.shape[-1]
     image = tv_tensors.wrap(image.as_subclass(Tensor).roll(columns, dims=-1), like=image)
@@ -70,6 +71,7 @@ def roll(image: Tensor, target: dict, columns: int) -> tuple[Tensor, dict]:
         masks = target["masks"].as_subclass(Tensor).roll(columns, dims=-1)[owner]
         column = torch.arange(width)
         inside = (column >= boxes[:, :1].floor()) & (column < boxes[:, 2:3].ceil())
+        inside |= (owner.bincount(minlength=len(size)) == 1)[owner, None]  # what is whole keeps its mask
         turned["masks"] = tv_tensors.wrap(masks * inside[:, None, :], like=target["masks"])
     return image, turned
 
@@ -77,8 +79,9 @@ def roll(image: Tensor, target: dict, columns: int) -> tuple[Tensor, dict]:
 def join_at_seam(target: dict, width: int) -> dict:
     """The target with every object that the seam cuts in two as one box, which reaches beyond the right edge.
 
-    Two boxes are taken for one object if they touch opposite edges (to a pixel), have the same label, and the rows they
-    share are at least half of the rows they cover; the best such pairs first. "boxes" come back as a plain tensor.
+    Two boxes are taken for one object if they touch opposite edges (to a pixel), have the same label and iscrowd, and
+    the rows they share are at least half of the rows they cover; the best such pairs first. "boxes" come back as a
+    plain tensor.
     """
     boxes = target["boxes"].as_subclass(Tensor).clone()
     x1, y1, x2, y2 = boxes.unbind(1)
@@ -86,7 +89,7 @@ def join_at_seam(target: dict, width: int) -> dict:
     shared = torch.minimum(y2[:, None], y2) - torch.maximum(y1[:, None], y1)
     covered = torch.maximum(y2[:, None], y2) - torch.minimum(y1[:, None], y1)
     same = (target["labels"][:, None] == target["labels"]) & (target["iscrowd"][:, None] == target["iscrowd"])
-    fits = x2 <= x1[:, None]  # together they are not longer than the ring
+    fits = x2 < x1[:, None]  # together they are shorter than the ring
     match = torch.where(at_right[:, None] & at_left & same & fits, shared / covered, 0)  # [right part, left part]
     joined = {**target, "boxes": boxes, "area": target["area"].clone()}
     if "masks" in target:

@@ -99,6 +99,7 @@ class ResNet(nn.Module):
             raise ValueError(f"no ResNet of depth {depth}: choose one of {', '.join(map(str, RESNETS))}")
         block, blocks = RESNETS[depth]
         self.depth = depth
+        self.imagenet = False  # whether its four stages started from ImageNet's weights
         self.conv1 = nn.Conv2d(3, widths[0], 7, stride=2, padding=3, bias=False)
         self.bn1 = norm_layer(widths[0])
         self.relu = nn.ReLU(inplace=True)
@@ -163,4 +164,5 @@ class ResNet(nn.Module):
         missing, unexpected = self.load_state_dict(wanted, strict=False)
         if unexpected or any(not name.startswith("extra.") for name in missing):
             raise ValueError(f"torchvision's ResNet-{self.depth} has other layers: {missing} {unexpected}")
+        self.imagenet = True
         return True

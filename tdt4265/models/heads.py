@@ -1,8 +1,8 @@
 """Heads: feature maps -> what the detector says at each anchor; and how their weights start.
 
-A head returns class_logits [B, N, K] and box_offsets [B, N, 4], in the order of the anchors (level, row, column, anchor
+A head returns class_logits [B, N, L] and box_offsets [B, N, 4], in the order of the anchors (level, row, column, anchor
 of the cell). `classification` and `regression` are its two halves; `class_outputs` are the convolutions, of
-A x K channels, that give the logits.
+A x L channels, that give the logits. L is K with a logit for background (a softmax), K - 1 without (sigmoids).
 """
 
 from __future__ import annotations
@@ -10,6 +10,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import ClassVar
 
 import torch
 from torch import Tensor, nn
@@ -28,7 +29,7 @@ class PerLevelHead(nn.Module):
     Args:
         in_channels: channels of each feature map.
         anchors_per_cell: anchors of a cell, one entry a level.
-        num_logits: K, those of an anchor: the classes and, for a softmax, background (`loss.num_logits` says which).
+        num_logits: L, the logits of an anchor (`loss.num_logits` gives it).
     """
 
     def __init__(self, in_channels: Sequence[int], anchors_per_cell: Sequence[int], num_logits: int):
@@ -56,7 +57,7 @@ class SharedDeepHead(nn.Module):
     Args:
         in_channels: channels of each feature map, all equal.
         anchors_per_cell: anchors of a cell, one entry a level, all equal.
-        num_logits: K, those of an anchor: the classes and, for a softmax, background (`loss.num_logits` says which).
+        num_logits: L, the logits of an anchor (`loss.num_logits` gives it).
         channels: of the towers.
         depth: convolutions with ReLU before the last one; 4 in the paper and the reports.
         norm_layer: called with a number of channels, stands before each ReLU; none in the paper and the reports.
@@ -132,10 +133,11 @@ class Kaiming:
     """
 
     background: float = 0.99
+    for_softmax: ClassVar[bool] = True
 
-    def bias(self, num_classes: int) -> float:
-        """b, for K = num_classes."""
-        return background_bias(self.background, num_classes)
+    def bias(self, num_logits: int) -> float:
+        """b, for K = num_logits."""
+        return background_bias(self.background, num_logits)
 
     def __call__(self, head: nn.Module) -> None:
         for conv in _convolutions(head):
@@ -157,6 +159,7 @@ class Gaussian:
 
     std: float = 0.01
     background: float = 0.99
+    for_softmax: ClassVar[bool] = True
 
     def __call__(self, head: nn.Module) -> None:
         _gaussian(head, self.std)
@@ -174,6 +177,7 @@ class SigmoidPrior:
 
     std: float = 0.01
     prior: float = 0.01
+    for_softmax: ClassVar[bool] = False
 
     def bias(self) -> float:
         """b = -log((1 - pi) / pi), for which the sigmoid is pi."""

@@ -5,8 +5,8 @@
     python -m tdt4265.records --list              what is there, and what is missing
 
 On a GPU these are full-length runs of the reports' networks; without one the small protocol (see `PROTOCOLS`). A record
-goes to assets/records/PROTOCOL as soon as its run has ended, a run's folder is under runs/records meanwhile. Several of
-these commands may run side by side if they are given different seeds.
+goes to assets/records/PROTOCOL as soon as its run has ended; until then the run is under runs/records of the working
+folder, where the same command finds it again. Several of these commands may run side by side on different seeds.
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ import argparse
 import gc
 import hashlib
 import json
+import shutil
 import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -29,49 +30,52 @@ from tdt4265.recipes import ALL_RECIPES, Recipe
 
 @dataclass(frozen=True)
 class Wanted:
-    """A run that shall have a record, and how it stands: "" where a record is there, else why it is to be made."""
+    """A run that shall have a record."""
 
     recipe: Recipe  # of the protocol's size
     protocol: str
-    dataset: str
-    seed: int
+    dataset: str  # as `data.load` takes it
     fingerprints: dict[str, str]
-    path: Path
-    reason: str
+    seed: int
+    path: Path  # where its record shall be
 
-    @property
+    def reason(self) -> str:
+        """Why it is to be made: "missing", or what makes its record stale; "" where a record is there that holds."""
+        if not self.path.exists():
+            return "missing"
+        protocol = records.PROTOCOLS[self.protocol]
+        return records.read(self.path).stale(self.recipe.as_dict(), self.fingerprints, protocol) or ""
+
     def run_folder(self) -> Path:
         """Where it trains: another folder for another recipe or other data, so that none goes on with the wrong one."""
-        epochs = records.PROTOCOLS[self.protocol].epochs
-        content = json.dumps([self.recipe.as_dict(), self.fingerprints, epochs], sort_keys=True)
+        parts = {key: value for key, value in self.recipe.as_dict().items() if key != "title"}
+        content = json.dumps([parts, self.fingerprints, records.PROTOCOLS[self.protocol].epochs], sort_keys=True)
         return Path("runs/records") / f"{self.path.stem}-{hashlib.sha256(content.encode()).hexdigest()[:8]}"
 
 
-def plan(
-    recipes: Sequence[str],
-    seeds: Sequence[int],
-    protocol: str,
-    dataset: str,
-    fingerprints: dict[str, str],
-    folder: Path,
-) -> list[Wanted]:
-    """All wanted runs: seed after seed, in each the recipes from the least to the most work."""
+def plan(recipes: Sequence[str], seeds: Sequence[int], protocol: str, dataset: str, folder: Path) -> list[Wanted]:
+    """All wanted runs: seed after seed, in each the recipes from the least to the most work.
+
+    Raises data.DataError: the dataset is not there, or is a folder whose name stands for another dataset.
+    """
+    train_frames, val_frames = data.load(dataset)
+    name = train_frames.name
+    if name in ("sample", "sim", "tdt4265") and dataset != name:
+        raise data.DataError(f'{dataset}: records call "{name}" what the course means by it: rename the folder')
+    fingerprints = {"train": train_frames.fingerprint, "val": val_frames.fingerprint}
     size = records.PROTOCOLS[protocol].size
-    chosen = [ALL_RECIPES[name] if size == "report" else ALL_RECIPES[name].small() for name in recipes]
+    chosen = [ALL_RECIPES[name] if size == "report" else ALL_RECIPES[name].small() for name in dict.fromkeys(recipes)]
     chosen.sort(key=lambda recipe: describe.parts(recipe.build_model(pretrained=False))["GFLOP"].sum())
     wanted = []
-    for seed in seeds:
+    for seed in dict.fromkeys(seeds):
         for recipe in chosen:
-            path = folder / protocol / f"{recipe.name}-{Path(dataset).name}-seed{seed}.jsonl"
-            reason = "missing"
-            if path.exists():
-                reason = records.read(path).stale(recipe.as_dict(), fingerprints) or ""
-            wanted.append(Wanted(recipe, protocol, dataset, seed, fingerprints, path, reason))
+            path = folder / protocol / f"{recipe.name}-{name}-seed{seed}.jsonl"
+            wanted.append(Wanted(recipe, protocol, dataset, fingerprints, seed, path))
     return wanted
 
 
 def make(wanted: Wanted, test: str | None) -> records.Record:
-    """Trains, or goes on training, and puts the record in its place."""
+    """Trains, or goes on training, puts the record in its place, and removes the run's folder."""
     settings = train.resolve(
         wanted.recipe.name,
         epochs=records.PROTOCOLS[wanted.protocol].epochs,
@@ -79,56 +83,60 @@ def make(wanted: Wanted, test: str | None) -> records.Record:
         size=records.PROTOCOLS[wanted.protocol].size,
         seed=wanted.seed,
         devices=1,  # the batch size is a process's: more of them would be another protocol
-        output_dir=wanted.run_folder,
+        output_dir=wanted.run_folder(),
         resume=True,
         test=test,
     )
     record = train.run(settings).record
     record.write(wanted.path)
+    shutil.rmtree(settings.output_dir)  # else code that changes later would find this run finished
     return record
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Returns the exit status: 0, 1 where a run failed (the others are still made), 2 after a line on what is wrong."""
+    """Returns the exit status: 0; 1 where a run failed (the others are still made); 2 after one line that says what is
+    wrong; 130 when interrupted."""
     options = _parser().parse_args(arguments)
-    unknown = [name for name in options.recipes if name not in ALL_RECIPES]
-    if unknown:
-        print(f"no recipe {unknown[0]!r}: choose among {', '.join(ALL_RECIPES)}", file=sys.stderr)
-        return 2
-    protocol = options.protocol or ("full" if training.choose_devices()[0] == "cuda" else "small")
     folder = Path(options.folder) if options.folder else assets() / "records"
     try:
-        train_frames, val_frames = data.load(options.dataset)
-        fingerprints = {"train": train_frames.fingerprint, "val": val_frames.fingerprint}
-        names = options.recipes or list(ALL_RECIPES)
-        wanted = plan(names, options.seeds, protocol, options.dataset, fingerprints, folder)
-    except (data.DataError, records.RecordError) as error:
+        records.environment()  # notes the commit before anybody makes another
+        _check(options)
+        protocol = options.protocol or ("full" if training.choose_devices(1)[0] == "cuda" else "small")
+        wanted = plan(options.recipes or list(ALL_RECIPES), options.seeds, protocol, options.dataset, folder)
+        if options.list:
+            for one in wanted:
+                print(f"{one.path.name:<45}{one.reason() or 'there'}")
+            return 0
+        (folder / protocol).mkdir(parents=True, exist_ok=True)
+        return _make_all([one for one in wanted if one.reason()], options.test)
+    except (train.SettingsError, training.TrainingError, data.DataError, records.RecordError, OSError) as error:
         print(error, file=sys.stderr)
         return 2
-    if options.list:
-        for one in wanted:
-            print(f"{one.path.name:<45}{one.reason or 'there'}")
-        return 0
-    return _make_all([one for one in wanted if one.reason], options.test)
+    except KeyboardInterrupt:
+        print("interrupted; the same command goes on from the last whole epoch", file=sys.stderr)
+        return 130
+
+
+def _check(options: argparse.Namespace) -> None:
+    unknown = [name for name in options.recipes if name not in ALL_RECIPES]
+    if unknown:
+        raise train.SettingsError(f"no recipe {unknown[0]!r}: choose among {', '.join(ALL_RECIPES)}")
+    if min(options.seeds) < 0:
+        raise train.SettingsError(f"seed {min(options.seeds)}: seeds are whole numbers from 0")
 
 
 def _make_all(missing: Sequence[Wanted], test: str | None) -> int:
     failed = 0
     for number, one in enumerate(missing, start=1):
-        what = f"{one.recipe.name}, {one.protocol}, seed {one.seed} ({one.reason})"
-        print(f"{number} of {len(missing)}: {what}", flush=True)
+        if not (reason := one.reason()):
+            continue  # another command has made it meanwhile
+        print(f"{number} of {len(missing)}: {one.recipe.name}, {one.protocol}, seed {one.seed} ({reason})", flush=True)
         try:
             record = make(one, test)
             print(f"{one.path}: mAP {record.final['map'] or 0:.4f}", flush=True)
-        except (train.SettingsError, training.TrainingError, data.DataError, records.RecordError) as error:
-            print(error, file=sys.stderr)
-            return 2
-        except FloatingPointError as error:  # this recipe diverged: the others may not
-            print(error, file=sys.stderr)
+        except (FloatingPointError, torch.OutOfMemoryError, training.TrainingError) as error:
+            print(f"{one.recipe.name}, seed {one.seed}: {error}", file=sys.stderr)  # the others may do better
             failed += 1
-        except KeyboardInterrupt:
-            print("interrupted; the same command goes on from the last whole epoch", file=sys.stderr)
-            return 130
         gc.collect()
         torch.cuda.empty_cache()  # nothing where there is no GPU
     return 1 if failed else 0

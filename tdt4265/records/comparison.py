@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 from collections.abc import Iterable
 from pathlib import Path
@@ -38,14 +39,16 @@ def summary(records: Iterable[Record]) -> pd.DataFrame:
     """Recipes beside each other, in the order of their first record: a row for all seeds of a recipe and a protocol.
 
     "mAP", the other averages over classes and areas, and "mAP on ..." are means over the seeds, of the last epoch's
-    figures; "lowest" and "highest" are the seeds' mAP. Runs of other lengths, sizes or data stand in rows of their own.
+    figures, None where not all seeds have it; "lowest" and "highest" are the seeds' mAP. Runs of other lengths, sizes,
+    parts or data stand in rows of their own.
     """
-    groups: dict[tuple, list[Record]] = {}
+    groups: dict[str, list[Record]] = {}
     for record in records:
         header = record.header
         data = header["dataset"]
-        prints = tuple(data[split]["fingerprint"] for split in ("train", "val"))
-        key = (header["recipe"], header["protocol"], header["size"], record.frames_seen, data["name"], *prints)
+        trained = [header.get(key) for key in ("parts", "size", "imagenet")]
+        prints = [data[split]["fingerprint"] for split in ("train", "val")]
+        key = json.dumps([header["recipe"], record.protocol, record.frames_seen, data["name"], prints, trained])
         groups.setdefault(key, []).append(record)
     return pd.DataFrame([_summary_row(group) for group in groups.values()])
 
@@ -55,21 +58,22 @@ def _summary_row(group: list[Record]) -> dict:
 
     def mean(values: list) -> float | None:
         known = [value for value in values if value is not None]
-        return sum(known) / len(known) if known else None
+        return sum(known) / len(known) if len(known) == len(group) else None
 
-    scores = [record.final["map"] for record in group]
-    row = {"recipe": header["recipe"], "protocol": header["protocol"], "dataset": header["dataset"]["name"]}
+    scores = [record.final.get("map") for record in group]
+    known = [score for score in scores if score is not None]
+    row = {"recipe": header["recipe"], "protocol": group[0].protocol, "dataset": header["dataset"]["name"]}
     row |= {"parameters": header["parameters"], "frames seen": group[0].frames_seen, "seeds": len(group)}
-    row |= {"mAP": mean(scores), "lowest": min(scores), "highest": max(scores)}
+    row |= {"mAP": mean(scores), "lowest": min(known, default=None), "highest": max(known, default=None)}
     for name in ("AP50", "AP75", "small", "medium", "large"):
-        row[name] = mean([record.final[name.lower()] for record in group])
+        row[name] = mean([record.final.get(name.lower()) for record in group])
     tests: dict[str, list[float]] = {}
     for record in group:
         for test in record.named("test"):
             tests.setdefault(f"mAP on {test['dataset']}, {test['frames']} frames", []).append(test["map"])
     row |= {name: mean(values) for name, values in tests.items()}
     row["minutes"] = round(mean(seconds) / 60, 1)
-    row["hardware"] = header["hardware"]["device"]
+    row["hardware"] = ", ".join(dict.fromkeys(record.header["hardware"]["device"] for record in group))
     return row
 
 

@@ -7,6 +7,7 @@
 
 from __future__ import annotations
 
+import functools
 import json
 import os
 import platform
@@ -75,14 +76,27 @@ class Record:
         frames = _dig(self.header, "dataset.train.frames") or 0
         return len(self.epochs) * frames * self.header.get("repeats", 1)
 
-    def stale(self, parts: dict, fingerprints: dict[str, str]) -> str | None:
-        """Why the record no longer holds: its recipe or its data are not what they were. None where it holds.
+    @property
+    def protocol(self) -> str:
+        """The protocol that the run kept to: "demonstration", a name of PROTOCOLS, or "other" for another length."""
+        if self.header["protocol"] == "demonstration":
+            return "demonstration"
+        kept = Protocol(self.header["size"], len(self.epochs))
+        return next((name for name, protocol in PROTOCOLS.items() if protocol == kept), "other")
+
+    def stale(self, parts: dict, fingerprints: dict[str, str], protocol: Protocol) -> str | None:
+        """Why the record no longer holds: recipe, data or protocol are not what they were. None where it holds.
+
+        What a recipe names but does not spell out, as the strength of an augmentation, is not seen, nor is other code.
 
         parts: the recipe now, `Recipe.as_dict()`. fingerprints: the data's now, {"train": ..., "val": ...}.
         """
-        changed = sorted(key for key in parts if parts[key] != _dig(self.header, "parts").get(key))
+        then = self.header.get("parts") or {}
+        changed = sorted(key for key in {*parts, *then} - {"title"} if parts.get(key) != then.get(key))
         if changed:
             return f"the recipe has another {changed[0]} now"
+        if (self.header["size"], len(self.epochs)) != (protocol.size, protocol.epochs):
+            return f"the protocol has {protocol.epochs} epochs of size {protocol.size} now"
         for split, fingerprint in fingerprints.items():
             if fingerprint != _dig(self.header, f"dataset.{split}.fingerprint"):
                 return f"{split} has other frames or labels now"
@@ -156,18 +170,19 @@ def all_records(folder: str | Path | None = None) -> list[Record]:
     return [read(path) for path in sorted(folder.rglob("*.jsonl"))]
 
 
-def recorded(kind: str, *recipes: str, folder: str | Path | None = None) -> list[Record]:
+def recorded(kind: str, *recipes: str, dataset: str = "sim", folder: str | Path | None = None) -> list[Record]:
     """The course's records of some recipes, in the order of the recipes, then of the seeds.
 
     kind: a folder of assets/records: the name of a protocol, or "longer", runs of other lengths. Raises RecordError for
-    a recipe without any.
+    a recipe without any of this dataset.
     """
     folder = (assets() / "records" if folder is None else Path(folder)) / kind
-    found = all_records(folder)
+    found = [record for record in all_records(folder) if record.header["dataset"]["name"] == dataset]
     missing = [name for name in recipes if name not in {record.header["recipe"] for record in found}]
     if missing:
         name = missing[0]
-        raise RecordError(f"{folder}: no record of {name!r}; make it with `python -m tdt4265.records {name}`")
+        command = f"records {name}" if kind in PROTOCOLS else f"train {name} --epochs N"
+        raise RecordError(f"{folder}: no record of {name!r} on {dataset}; make it with `python -m tdt4265.{command}`")
     chosen = [record for record in found if record.header["recipe"] in recipes]
     return sorted(chosen, key=lambda record: (recipes.index(record.header["recipe"]), record.header["seed"]))
 
@@ -187,17 +202,20 @@ def environment(device: torch.device | str = "cpu") -> dict:
     }
 
 
+@functools.cache  # the code that runs is the code that was imported, whatever is committed meanwhile
 def _commit() -> str | None:
     """The commit of the checkout that this package runs from, "-dirty" with changes in it; None outside a checkout."""
+    package = Path(__file__).parents[1]
 
     def git(*arguments: str) -> str:
-        command = ["git", "-C", str(Path(__file__).parent), *arguments]
+        command = ["git", "-C", str(package), *arguments]
         return subprocess.run(command, capture_output=True, text=True, check=True).stdout.strip()
 
     try:
         # An installed copy may lie inside a checkout of something else.
-        git("ls-files", "--error-unmatch", Path(__file__).name)
-        return git("rev-parse", "HEAD") + ("-dirty" if git("status", "--porcelain", "--untracked-files=no") else "")
+        git("ls-files", "--error-unmatch", "__init__.py")
+        changed = git("status", "--porcelain", "--untracked-files=no", ".")
+        return git("rev-parse", "HEAD") + ("-dirty" if changed else "")
     except (OSError, subprocess.CalledProcessError):
         return None
 
