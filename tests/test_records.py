@@ -226,7 +226,7 @@ def test_recorded_in_the_order_of_the_recipes_then_the_seeds(tmp_path):
     run("ssd", 0, dataset=elsewhere).write(tmp_path / "small" / "ssd-tdt4265-seed0.jsonl")
     assert len(records.recorded("small", "ssd", folder=tmp_path)) == 1
     assert len(records.recorded("small", "ssd", dataset="tdt4265", folder=tmp_path)) == 1
-    with pytest.raises(records.RecordError, match=r"no record of 'focal_loss' on sim; .* -m tdt4265\.records focal_loss`"):
+    with pytest.raises(records.RecordError, match=r"no record of 'focal_loss' on sim; .* tdt4265\.records focal_loss`"):
         records.recorded("small", "focal_loss", folder=tmp_path)
     with pytest.raises(records.RecordError, match=r"make it with .* -m tdt4265\.train ssd --epochs N`"):
         records.recorded("longer", "ssd", folder=tmp_path)
