@@ -51,7 +51,8 @@ def draw_boxes(ax, boxes, labels, scores=None, dashed: bool = False) -> None:
                                linestyle=(0, (2, 1.5)) if dashed else "solid"))
         if scores is not None and x2 - x1 >= 12:  # on narrower ones the figures would cover each other
             text = f"{float(scores[index]):.2f}"
-            ax.text(x1, y1 - 1, text, fontsize=6.5, color=colour(label), va="bottom", clip_on=True)
+            ground = {"facecolor": "black", "alpha": 0.7, "pad": 0.6, "linewidth": 0}
+            ax.text(x1, y1 - 1, text, fontsize=7.5, color=colour(label), va="bottom", clip_on=True, bbox=ground)
 
 
 def _legend(ax, categories: Mapping[int, str], labels: set[int]) -> None:
