@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pandas as pd
 
-from tdt4265.records.record import Record, RecordError
+from tdt4265.records.record import PROTOCOLS, Record, RecordError
 
 TABLE_MARKS = ("<!-- records -->", "<!-- /records -->")  # the table of runs stands between these in a README
 
@@ -78,7 +78,7 @@ def _summary_row(group: list[Record]) -> dict:
 
 
 def markdown(records: Iterable[Record]) -> str:
-    """The summary in Markdown, "" for no records; among runs of equal length the best recipe first.
+    """The summary in Markdown, "" for no records: full-length runs, small ones, others; in each the best recipe first.
 
     Shares to four digits, minutes to one, counts with commas.
     """
@@ -86,7 +86,10 @@ def markdown(records: Iterable[Record]) -> str:
     if frame.empty:
         return ""
     frame = frame.drop(columns=["AP75", "small", "medium", "large"])
-    frame = frame.sort_values(["protocol", "frames seen", "mAP"], ascending=[True, True, False], kind="stable")
+    order = {name: position for position, name in enumerate([*reversed(PROTOCOLS), "other"])}
+    frame = frame.assign(order=frame["protocol"].map(order))
+    frame = frame.sort_values(["order", "frames seen", "mAP"], ascending=[True, True, False], kind="stable")
+    frame = frame.drop(columns="order")
 
     def text(column: str, value: object) -> str:
         if value is None or value != value:  # NaN: a recipe without this figure
