@@ -19,8 +19,11 @@ class Material:
 
     reflectivity: diffuse share of light sent back, 0..1.
     retroreflection: extra return towards the sensor, in units of a white diffuse surface (plates, signs: 2 to 20).
-    dropout: probability that a ray gets no return (glass, wet asphalt far away).
+    dropout: probability that a ray gets no return from the surface.
     grain: relative standard deviation of the reflectivity over the surface; grain_size: its scale in metres.
+    gloss: a clear coat, polished metal or glass, which mirrors the laser and the surroundings.
+    pane: glass with a room or a cabin behind it, from which light that went through (`dropout`) may come back.
+    translucent: leaves and blades, which let about half of the light through and have no one normal.
     """
 
     name: str
@@ -29,6 +32,9 @@ class Material:
     dropout: float = 0.0
     grain: float = 0.1
     grain_size: float = 0.1
+    gloss: bool = False
+    pane: bool = False
+    translucent: bool = False
 
 
 @dataclass

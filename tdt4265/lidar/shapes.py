@@ -22,7 +22,7 @@ class Palette:
     def __init__(self) -> None:
         self.materials: list[Material] = []
 
-    def add(self, name: str, reflectivity: float, **properties: float) -> int:
+    def add(self, name: str, reflectivity: float, **properties: float | bool) -> int:
         """Index of a new material (`scene.Material` explains the properties)."""
         self.materials.append(Material(name, float(np.clip(reflectivity, 0.01, 0.98)), **properties))
         return len(self.materials) - 1
