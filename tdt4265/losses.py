@@ -126,8 +126,10 @@ class SigmoidFocalLoss:
         yes = target_labels[..., None] == classes  # [B, N, K - 1]
         right = torch.where(yes, class_logits, -class_logits)  # the logit of the right answer
         alpha = torch.where(yes, self.alpha, 1 - self.alpha)
-        # (1 - p_t)^gamma through the logarithm: its gradient is finite where p_t rounds to 1, for any gamma.
-        focal = -alpha * torch.exp(self.gamma * F.logsigmoid(-right)) * F.logsigmoid(right)
+        # (1 - p_t)^gamma through the logarithm: its gradient is finite where p_t rounds to 1, for any gamma. And
+        # log (1 - p_t) = log p_t - right: of the loss's parts the logarithm takes longest.
+        log_p = F.logsigmoid(right)
+        focal = -alpha * torch.exp(self.gamma * (log_p - right)) * log_p
         count = positives_a_process(positive)
         return {
             "classification": focal.sum() / count,

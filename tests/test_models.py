@@ -307,6 +307,17 @@ def test_same_result_under_autocast():
     assert all(value.dtype == torch.float32 and value.isfinite() for value in losses.values())
 
 
+def test_group_norm_is_torch_s_in_float32_under_autocast():
+    x = 100 + torch.randn(2, 16, 8, 8)
+    ours, theirs = group_norm(16), nn.GroupNorm(2, 16)
+    assert torch.equal(ours(x), theirs(x))
+    assert str(ours) == str(theirs)
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        half = ours(x.bfloat16())
+    assert half.dtype == torch.bfloat16
+    assert torch.equal(half, theirs(x.bfloat16().float()).bfloat16())
+
+
 GOOD = ([[10, 20, 30, 60]], [1])
 
 

@@ -3,8 +3,9 @@
 import pytest
 import torch
 from torchvision import tv_tensors
+from torchvision.transforms import v2
 
-from tdt4265.data.transforms import RandomCrop, join_at_seam, pipeline, roll
+from tdt4265.data.transforms import QuickIoUCrop, RandomCrop, join_at_seam, pipeline, roll
 
 HEIGHT, WIDTH = 128, 1024
 ALL = ("roll", "crop", "flip", "contrast", "brightness")
@@ -66,6 +67,24 @@ def test_boxes_follow_the_pixels(names):
             torch.testing.assert_close(box, found(mask), rtol=0, atol=2.5)
     assert moved >= 10, "the transform hardly ever did anything"
     assert (lost > 0) == ("crop" in names)
+
+
+def test_crops_are_torchvision_s():
+    """The same crops and the same number of random draws, from the same seed."""
+    found = 0
+    image, target = sample()
+    for seed in range(60):
+        drawn, states = [], []
+        for crop in (v2.RandomIoUCrop, QuickIoUCrop):
+            torch.manual_seed(seed)
+            drawn.append(crop(min_aspect_ratio=4, max_aspect_ratio=16).make_params([image, target["boxes"]]))
+            states.append(torch.get_rng_state())
+        assert torch.equal(*states)
+        inside = [params.pop("is_within_crop_area", torch.tensor([])) for params in drawn]
+        assert drawn[0] == drawn[1]
+        assert torch.equal(*inside)
+        found += bool(drawn[0])
+    assert found >= 20
 
 
 def test_flip_mirrors_exactly():

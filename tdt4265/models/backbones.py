@@ -16,9 +16,20 @@ from torchvision.models.resnet import BasicBlock, Bottleneck, conv1x1
 NormLayer = Callable[[int], nn.Module]
 
 
-def group_norm(channels: int) -> nn.GroupNorm:
+class GroupNorm(nn.GroupNorm):
+    """torch's, computed in float32 under autocast too, its result of the type that came in.
+
+    A GPU's autocast takes float32 here by itself. A CPU's does not, and torch's gradient for bfloat16 with the channels
+    last is several times slower than that for float32.
+    """
+
+    def forward(self, x: Tensor) -> Tensor:
+        return super().forward(x.float()).to(x.dtype)
+
+
+def group_norm(channels: int) -> GroupNorm:
     """GroupNorm in groups of 8 channels: unlike BatchNorm it does not depend on how many pictures a batch has."""
-    return nn.GroupNorm(channels // 8, channels)
+    return GroupNorm(channels // 8, channels)
 
 
 def _conv(in_channels, out_channels, kernel, stride=1, padding=1, norm_layer: NormLayer | None = None):
