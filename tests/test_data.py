@@ -19,7 +19,7 @@ from pycocotools.cocoeval import COCOeval
 from torch.utils.data import DataLoader
 from torchvision import tv_tensors
 
-from tdt4265.data import DataError, load, read_labels
+from tdt4265.data import CocoDetection, DataError, coco, load, read_labels
 from tdt4265.data.coco import clip_and_frame, natural_key
 from tdt4265.evaluation import collate
 
@@ -140,6 +140,47 @@ def test_with_transforms_is_a_copy(folder):
     assert dark[0][0].max() == 0 and train[0][0].max() > 0
     assert dark.with_transforms(None)[0][0].max() > 0
     assert dark.fingerprint == train.fingerprint
+
+
+def test_frames_are_decoded_once(folder, monkeypatch):
+    decoded = CocoDetection(folder, "train", held_bytes=0)
+    held = CocoDetection(folder, "train")
+    dark = held.with_transforms(lambda image, target: (image.mul_(0), target))
+    first = [held[i][0] for i in range(3)]
+    for i in range(3):
+        assert torch.equal(decoded[i][0], first[i])
+        dark[i]  # may write into what it gets
+    monkeypatch.setattr(coco, "read_pixels", None)
+    for i in range(3):
+        assert torch.equal(held[i][0], first[i])
+    with pytest.raises(TypeError):
+        decoded[0]
+
+
+def test_held_frames_take_no_more_memory_than_they_may(folder, monkeypatch):
+    size = HEIGHT * WIDTH * 3
+    frames = CocoDetection(folder, "train", held_bytes=2 * size + size // 2)
+    first = [frames[i][0] for i in range(3)]
+    assert frames._held._pixels.nbytes == 2 * size
+    reads = []
+    monkeypatch.setattr(
+        coco, "read_pixels", lambda path, read=coco.read_pixels: (reads.append(path.name), read(path))[1]
+    )
+    assert all(torch.equal(frames[i][0], first[i]) for i in range(3))
+    assert reads == [NAMES[1]]  # the last in time order
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="needs workers made by fork")
+def test_what_a_worker_decodes_is_held_for_all(folder, monkeypatch):
+    frames = CocoDetection(folder, "train")
+    options = {"batch_size": None, "num_workers": 2, "multiprocessing_context": "fork"}
+    read = [image for image, _ in DataLoader(frames, **options)]
+    monkeypatch.setattr(coco, "read_pixels", None)
+    assert all(torch.equal(frames[i][0], read[i]) for i in range(3))
+    copied = pickle.loads(pickle.dumps(frames))  # what a worker gets that is not forked
+    monkeypatch.undo()
+    assert torch.equal(copied[0][0], read[0])
+    assert copied._held.get(0) is None
 
 
 def test_fingerprint_changes_with_labels_names_and_pictures(folder):

@@ -7,11 +7,13 @@ Everything is checked when the dataset is made, so that no run of an hour ends a
 
 import copy
 import hashlib
+import itertools
 import json
 import math
+import mmap
 import re
 import reprlib
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -28,6 +30,10 @@ TOLERANCE = 1.0
 
 # The bytes that end a complete file of each format: cheaper to look for than to decode every picture.
 END_MARK = {"PNG": b"IEND\xaeB`\x82", "JPEG": b"\xff\xd9"}
+
+
+# Bytes of memory that a dataset's decoded frames may take: 2,700 panoramas.
+HELD_BYTES = 2**30
 
 
 class DataError(ValueError):
@@ -82,12 +88,15 @@ class CocoDetection(torch.utils.data.Dataset):
         target: boxes tv_tensors.BoundingBoxes XYXY float32 [N, 4] in pixels; labels int64 [N], from 1; image_id int;
             area float32 [N], square pixels; iscrowd int64 [N]; with masks=True masks, tv_tensors.Mask uint8 [N, H, W].
 
+    held_bytes: how much memory decoded frames may take, so that each is decoded once; those beyond it are decoded each
+    time they are asked for, with 0 all of them.
+
     Raises DataError when the folder, a label or a picture is unusable.
     """
 
     def __init__(
         self, folder: str | Path, split: str, *, name: str | None = None, masks: bool = False,
-        transforms: Callable | None = None,
+        transforms: Callable | None = None, held_bytes: int = HELD_BYTES,
     ):  # fmt: skip
         self.folder = Path(folder).expanduser().absolute()
         self.split = split
@@ -103,13 +112,18 @@ class CocoDetection(torch.utils.data.Dataset):
         check_pictures(self.folder, self.labels)
         if masks:
             check_masks(self.labels)
+        self._held = HeldFrames([(image["height"], image["width"], 3) for image in self.coco["images"]], held_bytes)
 
     def __len__(self) -> int:
         return len(self.image_ids)
 
     def __getitem__(self, index: int) -> tuple[tv_tensors.Image, dict]:
         record = self.coco["images"][index]
-        image = read_picture(self.folder / record["file_name"])
+        pixels = self._held.get(index)
+        if pixels is None:
+            pixels = read_pixels(self.folder / record["file_name"])
+            self._held.put(index, pixels)
+        image = tv_tensors.Image(torch.from_numpy(pixels).permute(2, 0, 1).contiguous().float().div_(255))
         target = self._target(record)
         return (image, target) if self.transforms is None else self.transforms(image, target)
 
@@ -152,6 +166,39 @@ class CocoDetection(torch.utils.data.Dataset):
                     raise DataError(f"{self.labels.path}: {what}: mend it, or load without masks") from None
             target["masks"] = tv_tensors.Mask(torch.from_numpy(masks))
         return target
+
+
+class HeldFrames:
+    """Pictures of known shapes, uint8, in memory that forked processes share: what one has decoded all of them find.
+
+    So a training's workers, new in every epoch, need not begin anew, and hold no copies. A process that is not forked
+    (a worker on Windows or macOS) gets an empty one, which holds nothing.
+    """
+
+    def __init__(self, shapes: Sequence[tuple[int, ...]], most_bytes: int):
+        sizes = itertools.accumulate(math.prod(shape) for shape in shapes)
+        ends = [end for end in sizes if end <= most_bytes]
+        self._shapes, self._ends = shapes[: len(ends)], ends
+        if ends:  # a page of it takes memory from when it is first written
+            self._there = np.frombuffer(mmap.mmap(-1, len(ends)), np.uint8)
+            self._pixels = np.frombuffer(mmap.mmap(-1, ends[-1]), np.uint8)
+
+    def __reduce__(self) -> tuple:
+        return HeldFrames, ((), 0)
+
+    def get(self, index: int) -> np.ndarray | None:
+        """The picture, or None where it is not held (yet)."""
+        return self._place(index) if index < len(self._ends) and self._there[index] else None
+
+    def put(self, index: int, pixels: np.ndarray) -> None:
+        """Hold a picture, if there is room for it."""
+        if index < len(self._ends) and pixels.shape == self._shapes[index]:
+            self._place(index)[:] = pixels
+            self._there[index] = 1  # last: nobody sees half a picture
+
+    def _place(self, index: int) -> np.ndarray:
+        end, shape = self._ends[index], self._shapes[index]
+        return self._pixels[end - math.prod(shape) : end].reshape(shape)
 
 
 def read_labels(path: str | Path) -> Labels:
@@ -207,14 +254,13 @@ def read_json(path: Path) -> object:
         raise DataError(f"{path}: not a text file: put labels in COCO format (JSON) there") from None
 
 
-def read_picture(path: Path) -> tv_tensors.Image:
-    """float32 [3, H, W] in 0..1 of an 8-bit picture of three channels."""
+def read_pixels(path: Path) -> np.ndarray:
+    """uint8 [H, W, 3] of an 8-bit picture of three channels."""
     try:
         with Image.open(path) as picture:
-            pixels = np.array(picture)
+            return np.array(picture)
     except (OSError, SyntaxError, ValueError) as error:  # PIL says SyntaxError of a broken PNG chunk
         raise DataError(f"{path}: cannot be decoded ({error}): replace the picture") from None
-    return tv_tensors.Image(torch.from_numpy(pixels).permute(2, 0, 1).contiguous().float().div_(255))
 
 
 def decode_mask(segmentation: dict | list, height: int, width: int) -> np.ndarray:
