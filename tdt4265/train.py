@@ -23,6 +23,7 @@ from torch.utils.data import ConcatDataset, Dataset
 
 from tdt4265 import data, evaluation, records, training
 from tdt4265.describe import count_parameters
+from tdt4265.devices import DeviceError, choose_devices, choose_precision, launch
 from tdt4265.recipes import ALL_RECIPES, Recipe
 
 # The demonstration: a few frames are learnt by heart, so that one sees the detector learn within about a minute.
@@ -47,13 +48,14 @@ class Settings:
     seed: int
     devices: str | int
     output_dir: Path
+    precision: str = "auto"
     resume: bool = False
     test: str | None = None
 
     def table(self) -> pd.DataFrame:
         """Two columns of text, setting and value."""
         config = self.recipe.training
-        accelerator, processes = training.choose_devices(self.devices)
+        accelerator, processes = choose_devices(self.devices)
         device = evaluation.device_name(accelerator)
         rows = {
             "recipe": f"{self.recipe.name}: {self.recipe.title}",
@@ -66,6 +68,7 @@ class Settings:
             "lr": f"{config.lr:g}",
             "batch_size": f"{config.batch_size} a process",
             "devices": f"{processes} x {device}" if accelerator == "cuda" or processes > 1 else device,
+            "precision": choose_precision(accelerator, self.precision),
             "seed": f"{self.seed}",
             "output_dir": str(self.output_dir),
         }
@@ -98,6 +101,7 @@ def resolve(
     size: str = "auto",
     seed: int = 0,
     devices: str | int = "auto",
+    precision: str = "auto",
     batch_size: int | None = None,
     lr: float | None = None,
     output_dir: str | Path | None = None,
@@ -113,20 +117,23 @@ def resolve(
         dataset: "sim", "sample", "tdt4265" or a folder.
         size: "report", "small", or "auto": the report's network on a GPU, the small one without.
         devices: see `training.fit`.
+        precision: "32-true" (float32), "bf16-mixed", "16-mixed", or "auto": see `devices.choose_precision`.
         batch_size, lr: None is the recipe's.
         output_dir: None is runs/RECIPE-SIZE-DATASET-seedSEED under the working folder.
         resume: go on where a run in `output_dir` stopped.
         test: a folder whose train frames are evaluated after training too.
 
     Raises:
-        SettingsError, training.TrainingError: one line that names the setting.
+        SettingsError, DeviceError: one line that names the setting.
     """
     if recipe not in ALL_RECIPES:
         raise SettingsError(f"no recipe {recipe!r}: choose one of {', '.join(ALL_RECIPES)}")
     if size not in ("auto", "report", "small"):
         raise SettingsError(f'size is {size!r}: it is "auto", "report" or "small"')
     epochs, seed = _whole("epochs", epochs, 0), _whole("seed", seed, 0)
-    accelerator, _ = training.choose_devices(devices)
+    accelerator, _ = choose_devices(devices)
+    if precision != "auto":
+        choose_precision(accelerator, precision)  # refuses one that is none
     dataset = str(dataset)
     demonstration = epochs == 0
     if demonstration:
@@ -158,6 +165,7 @@ def resolve(
         dataset=dataset,
         seed=seed,
         devices=devices,
+        precision=precision,
         output_dir=Path(output_dir),
         resume=resume,
         test=None if test is None else str(test),
@@ -175,7 +183,7 @@ def run(settings: Settings) -> Run:
 
     The demonstration starts anew where an earlier demonstration lies in its folder; any other run refuses, or resumes.
     """
-    fabric = training.launch(settings.devices)
+    fabric = launch(settings.devices, settings.precision)
     recipe, demonstration = settings.recipe, settings.protocol == "demonstration"
     # The first process generates or downloads what the others then find, and speaks for all.
     silence = contextlib.redirect_stdout(io.StringIO()) if fabric.global_rank else contextlib.nullcontext()
@@ -261,7 +269,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         if first:
             print(f"{result.record.path}: {_outcome(result.record)}")
         return 0
-    except (SettingsError, training.TrainingError, records.RecordError, data.DataError) as error:
+    except (SettingsError, DeviceError, training.TrainingError, records.RecordError, data.DataError) as error:
         print(error, file=sys.stderr)
         return 2
     except FloatingPointError as error:
@@ -290,6 +298,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--size", default="auto", help="report, small, or auto (default): report on a GPU, else small")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--devices", default="auto", help="auto (default), cpu, or how many GPUs or processes")
+    parser.add_argument("--precision", default="auto", help="auto (default), 32-true, bf16-mixed or 16-mixed")
     parser.add_argument("--batch-size", type=int, help="frames a step of one process; default: the recipe's")
     parser.add_argument("--lr", type=float, help="peak learning rate; default: the recipe's")
     parser.add_argument("--output-dir", help="default: runs/RECIPE-SIZE-DATASET-seedSEED")

@@ -18,7 +18,7 @@ from pathlib import Path
 import lightning
 import numpy as np
 import torch
-from lightning.fabric.strategies import DDPStrategy
+from lightning.fabric.plugins import MixedPrecision
 from torch import Tensor, nn
 from torch.optim import SGD, AdamW, Optimizer
 from torch.utils.data import DataLoader, Dataset
@@ -26,6 +26,7 @@ from torch.utils.data.distributed import DistributedSampler
 from tqdm.auto import tqdm
 
 from tdt4265 import evaluation, records
+from tdt4265.devices import launch
 from tdt4265.evaluation import collate
 
 CHECKPOINT, RECORD = "checkpoint.pt", "record.jsonl"  # what a run leaves in its folder
@@ -87,7 +88,7 @@ def fit(
         train: gives `(image float32 [3, H, W], target)`; its random transforms draw from torch's generator.
         val: is evaluated after every epoch; None evaluates nothing.
         devices: "auto" (every GPU, else one process on the CPU), "cpu", a number of GPUs (of processes where there is
-            no GPU), or a Fabric that was launched already.
+            no GPU), or a Fabric that was launched already, as `devices.launch("cpu", precision="32-true")`.
         resume: go on from the checkpoint in `output_dir`; where there is none yet, from the start.
         header: what else the record shall say of this run. A resumed run must agree with it, apart from what
             `records.environment()` tells.
@@ -95,7 +96,8 @@ def fit(
         workers: processes that read frames; None: none for a few frames, else up to 4 (8 with a GPU).
 
     Raises:
-        TrainingError: the folder holds another run, or the devices are not there.
+        TrainingError: the folder holds another run.
+        DeviceError: the devices are not there.
         FloatingPointError: a loss or a gradient is not finite; the line names epoch, batch and frames. The last epoch's
             checkpoint and record stay as they were.
     """
@@ -105,9 +107,9 @@ def fit(
     model.to(fabric.device, memory_format=torch.channels_last)
     optimizer = make_optimizer(model, config)
     header = {**records.environment(fabric.device), **(header or {}), "training": asdict(config), "epochs": epochs}
-    header |= {"seed": seed, "processes": fabric.world_size}
+    header |= {"seed": seed, "processes": fabric.world_size, "precision": _precision(fabric)}
     record = _open_run(folder, header, resume, model, optimizer, fabric)
-    wrapped, wrapped_optimizer = fabric.setup(model, optimizer)
+    wrapped, wrapped_optimizer = set_up(model, optimizer, fabric)
     workers = _default_workers(len(train), fabric) if workers is None else workers
     frames = math.ceil(len(train) / fabric.world_size) * fabric.world_size
     done = len(record.epochs)
@@ -116,7 +118,7 @@ def fit(
         for epoch in range(done + 1, epochs + 1):
             bar.set_description(f"epoch {epoch}/{epochs}")
             started = time.perf_counter()
-            loader = _loader(train, config.batch_size, seed, epoch, workers, fabric)
+            loader = make_loader(train, config.batch_size, seed, epoch, workers, fabric)
             rates = learning_rates(config, len(loader), epochs)[epoch - 1]
             losses = _train_epoch(wrapped, wrapped_optimizer, loader, rates, config.clip_norm, epoch, fabric, bar)
             line = {"epoch": epoch, "loss": sum(losses.values()), "losses": losses, "lr": rates[-1]}
@@ -130,6 +132,14 @@ def fit(
                 _save(folder, record, model, optimizer, fabric)
                 bar.write(_summary(line, epochs))
     return record
+
+
+def set_up(model: nn.Module, optimizer: Optimizer, fabric: lightning.Fabric) -> tuple[nn.Module, Optimizer]:
+    """Both as Fabric wraps them, autocast alone deciding what is computed in 16 bits."""
+    if isinstance(fabric.strategy.precision, MixedPrecision):
+        # Fabric would besides round what the model is given, boxes too: in bfloat16 the number after 512 is 516.
+        fabric.strategy.precision.convert_input = lambda inputs: inputs
+    return fabric.setup(model, optimizer)
 
 
 def _train_epoch(
@@ -146,25 +156,43 @@ def _train_epoch(
     model.train()
     sums, seen = {}, 0
     for batch, ((images, targets), lr) in enumerate(zip(loader, rates, strict=True), start=1):
-        for group in optimizer.param_groups:
-            group["lr"] = lr
-        losses = model(images, targets)
-        loss = sum(losses.values())
-        _stop_unless_finite("loss", loss, losses, epoch, batch, targets)
-        optimizer.zero_grad()
-        fabric.backward(loss)
-        norm = fabric.clip_gradients(model, optimizer, max_norm=clip_norm or math.inf, error_if_nonfinite=False)
-        if not _scales_loss(fabric):  # a loss scaled for 16 bits overflows now and then; its scaler then skips the step
-            _stop_unless_finite("gradient's norm", norm, losses, epoch, batch, targets)
-        optimizer.step()
+        losses = train_step(model, optimizer, images, targets, lr, clip_norm, fabric, f"epoch {epoch}, batch {batch}")
         seen += len(images)
         for name, value in losses.items():
-            sums[name] = sums.get(name, 0) + value.detach().float() * len(images)
+            sums[name] = sums.get(name, 0) + value * len(images)
         bar.update(len(images) * fabric.world_size)
-        bar.set_postfix(loss=f"{loss.item():.3f}", refresh=False)  # else every step prints
+        bar.set_postfix(loss=f"{sum(losses.values()).item():.3f}", refresh=False)  # else every step prints
     totals = torch.stack([*sums.values(), torch.tensor(float(seen), device=fabric.device)])
     totals = fabric.all_reduce(totals, reduce_op="sum")
     return {name: (total / totals[-1]).item() for name, total in zip(sums, totals, strict=False)}
+
+
+def train_step(
+    model: nn.Module,
+    optimizer: Optimizer,
+    images: list[Tensor],
+    targets: list[dict],
+    lr: float,
+    clip_norm: float | None,
+    fabric: lightning.Fabric,
+    where: str = "a step",
+) -> dict[str, Tensor]:
+    """One step of the optimizer; model and optimizer are those that Fabric set up. Returns each loss, detached.
+
+    Raises FloatingPointError, with `where` in its line, for a loss or a gradient that is not finite.
+    """
+    for group in optimizer.param_groups:
+        group["lr"] = lr
+    losses = model(images, targets)
+    loss = sum(losses.values())
+    _stop_unless_finite("loss", loss, losses, where, targets)
+    optimizer.zero_grad()
+    fabric.backward(loss)
+    norm = fabric.clip_gradients(model, optimizer, max_norm=clip_norm or math.inf, error_if_nonfinite=False)
+    if not _scales_loss(fabric):  # a loss scaled for 16 bits overflows now and then; its scaler then skips the step
+        _stop_unless_finite("gradient's norm", norm, losses, where, targets)
+    optimizer.step()
+    return {name: value.detach().float() for name, value in losses.items()}
 
 
 def learning_rates(config: TrainingConfig, steps: int, epochs: int) -> list[list[float]]:
@@ -215,9 +243,10 @@ def _number(*parts: int) -> int:
     return int(np.random.SeedSequence(parts).generate_state(1)[0])
 
 
-def _loader(
+def make_loader(
     train: Dataset, batch_size: int, seed: int, epoch: int, workers: int, fabric: lightning.Fabric
 ) -> DataLoader:
+    """The batches of an epoch, for this process."""
     torch.manual_seed(_number(seed, epoch, 2**32 + fabric.global_rank))  # for dropout, and detectors that sample boxes
     sampler = DistributedSampler(train, fabric.world_size, fabric.global_rank, shuffle=True, seed=seed)
     sampler.set_epoch(epoch)
@@ -232,17 +261,19 @@ def _loader(
     return fabric.setup_dataloaders(loader, use_distributed_sampler=False)
 
 
-def _stop_unless_finite(
-    what: str, value: Tensor, losses: dict[str, Tensor], epoch: int, batch: int, targets: list[dict]
-) -> None:
+def _stop_unless_finite(what: str, value: Tensor, losses: dict[str, Tensor], where: str, targets: list[dict]) -> None:
     if math.isfinite(value.item()):
         return
     parts = ", ".join(f"{name} {loss.item():.4g}" for name, loss in losses.items())
     frames = ", ".join(str(int(target["image_id"])) for target in targets)
     raise FloatingPointError(
-        f"epoch {epoch}, batch {batch}: the {what} is {value.item()} (losses: {parts}) on the frames with image_id "
+        f"{where}: the {what} is {value.item()} (losses: {parts}) on the frames with image_id "
         f"{frames}; lower lr, set clip_norm, or look at their boxes"
     )
+
+
+def _precision(fabric: lightning.Fabric) -> str:
+    return fabric.strategy.precision.precision
 
 
 def _scales_loss(fabric: lightning.Fabric) -> bool:
@@ -346,63 +377,3 @@ def _differences(now: object, then: object, name: str = "") -> list[str]:
     if isinstance(now, dict) and isinstance(then, dict):
         return [d for key in now for d in _differences(now[key], then.get(key), f"{name}.{key}" if name else key)]
     return [] if now == then else [f"{name} {then} (now {now})"]
-
-
-# Devices
-
-
-def choose_devices(devices: str | int = "auto") -> tuple[str, int]:
-    """What `devices` means on this machine: "cuda" or "cpu", and how many processes.
-
-    Raises TrainingError where it means nothing, or what is not there.
-    """
-    gpus = torch.cuda.device_count() if torch.cuda.is_available() and devices != "cpu" else 0
-    launched = int(os.environ.get("LOCAL_WORLD_SIZE", 0))  # by torchrun or `fabric run`, on this machine
-    if devices in ("auto", "cpu"):
-        count = launched or (1 if _in_notebook() else max(1, gpus))
-    else:
-        try:
-            count = int(devices)
-        except ValueError:
-            count = 0
-        if count < 1:
-            raise TrainingError(f'devices is {devices!r}: it is "auto", "cpu" or a number from 1')
-    if gpus and count > gpus:
-        raise TrainingError(f"devices is {devices}: {count} processes want a GPU each, this machine has {gpus}")
-    if launched and count != launched:
-        raise TrainingError(f"devices is {devices}: {launched} processes were launched; leave --devices out")
-    if count > 1 and not launched and _in_notebook():
-        raise TrainingError(f"devices is {devices}: a notebook runs on one; use torchrun -m tdt4265.train for more")
-    return ("cuda" if gpus else "cpu"), count
-
-
-def launch(devices: str | int = "auto") -> lightning.Fabric:
-    """A Fabric on these devices, its processes running; mixed precision on GPUs alone, since it slows a CPU down."""
-    accelerator, count = choose_devices(devices)
-    accelerator = os.environ.get("LT_ACCELERATOR", accelerator)  # `fabric run --accelerator`
-    precision = os.environ.get("LT_PRECISION", _precision() if accelerator in ("cuda", "gpu") else "32-true")
-    nodes = int(os.environ["WORLD_SIZE"]) // count if "LOCAL_WORLD_SIZE" in os.environ else 1
-    # A detector may hold parameters that a batch doesn't reach, such as the box head's where no frame has a box;
-    # where it holds none, torch says once that looking for them was not needed.
-    several = count * nodes > 1 and "LT_STRATEGY" not in os.environ
-    strategy = DDPStrategy(find_unused_parameters=True) if several else "auto"
-    if "LT_CLI_USED" in os.environ:
-        return lightning.Fabric(strategy=strategy, precision=precision)
-    fabric = lightning.Fabric(
-        accelerator=accelerator, strategy=strategy, devices=count, num_nodes=nodes, precision=precision
-    )
-    fabric.launch()
-    return fabric
-
-
-def _precision() -> str:
-    # Before compute capability 8.0 (Colab's T4), bfloat16 is emulated and slow.
-    return "bf16-mixed" if torch.cuda.get_device_capability()[0] >= 8 else "16-mixed"
-
-
-def _in_notebook() -> bool:
-    try:
-        from IPython import get_ipython
-    except ImportError:
-        return False
-    return type(get_ipython()).__name__ == "ZMQInteractiveShell" or "google.colab" in str(type(get_ipython()))

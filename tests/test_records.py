@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from tdt4265 import records, train, training
+from tdt4265 import devices, records, train
 from tdt4265.paths import assets
 from tdt4265.recipes import ALL_RECIPES, RECIPES
 from tdt4265.records import PROTOCOLS, Record, record
@@ -296,7 +296,7 @@ def test_a_run_that_diverges_does_not_stop_the_others(command, monkeypatch, caps
 
 
 def test_full_length_on_a_gpu(command, monkeypatch, capsys):
-    monkeypatch.setattr(training, "choose_devices", lambda devices: ("cuda", 1))
+    monkeypatch.setattr(devices, "choose_devices", lambda devices: ("cuda", 1))
     arguments = [argument for argument in command if argument not in ("--protocol", "small")]
     seen = []
     monkeypatch.setattr("tdt4265.records.__main__.plan", lambda *given: seen.append(given[2]) or [])

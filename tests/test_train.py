@@ -8,7 +8,7 @@ import pytest
 import torch
 from PIL import Image
 
-from tdt4265 import data, describe, evaluation, records, train, training
+from tdt4265 import data, describe, devices, evaluation, records, train, training
 from tdt4265.recipes import RECIPES
 
 
@@ -80,6 +80,9 @@ def test_the_table_says_what_everything_resolved_to():
     values = dict(table.itertuples(index=False))
     assert (values["epochs"], values["lr"], values["seed"], values["dataset"]) == ("7", "0.25", "5", "sim")
     assert values["augmentation"] == "none"
+    assert values["precision"] == devices.choose_precision("cpu")
+    forced = train.resolve("ssd", epochs=7, precision="32-true").table()
+    assert dict(forced.itertuples(index=False))["precision"] == "32-true"
     assert values["output_dir"] == "runs/ssd-small-sim-seed5"
     assert table.equals(train.resolve("ssd", epochs=7, lr=0.25, seed=5).table())
     assert "each frame" in dict(train.resolve("ssd").table().itertuples(index=False))["epochs"]
@@ -88,6 +91,7 @@ def test_the_table_says_what_everything_resolved_to():
 def test_a_run_from_end_to_end(folder, tmp_path, capsys):
     test = make_folder(tmp_path / "test", frames=2, splits=("train",))
     arguments = ["augmentation", "--epochs", "1", "--dataset", str(folder), "--batch-size", "2", "--test", str(test)]
+    arguments += ["--precision", "bf16-mixed"]  # a score is the same wherever the checkpoint is evaluated
     assert train.main(arguments) == 0
     path = tmp_path / "runs" / "augmentation-small-frames-seed0" / "record.jsonl"
     printed = capsys.readouterr().out
@@ -103,6 +107,7 @@ def test_a_run_from_end_to_end(folder, tmp_path, capsys):
     assert header["dataset"]["val"]["frames"] == 4
     assert header["parts"]["transforms"] == ["crop", "flip", "contrast", "brightness"]
     assert (header["batch_size"], header["epochs"], header["seed"]) == (2, 1, 0)
+    assert header["precision"] == "bf16-mixed"
     model = RECIPES["augmentation"].small().build_model(num_classes=3)
     assert header["parameters"] == describe.count_parameters(model)
     assert set(records.ENVIRONMENT) <= set(header)
@@ -151,7 +156,8 @@ def test_a_demonstration_is_made_again_in_its_folder(folder, monkeypatch):
         (["ssd", "--seed", "-2"], "seed is -2"),
         (["ssd", "--lr", "0"], "lr is 0.0: it is a number above zero"),
         (["ssd", "--lr", "nan"], "lr is nan"),
-        (["ssd", "--size", "huge"], "size is 'huge': it is \"auto\", \"report\" or \"small\""),
+        (["ssd", "--size", "huge"], 'size is \'huge\': it is "auto", "report" or "small"'),
+        (["ssd", "--precision", "half"], "precision is 'half': it is \"auto\", 32-true, bf16-mixed"),
         (["ssd", "--devices", "0"], "devices is '0': it is"),
         (["ssd", "--output-dir", "file"], "file: is a file; give a folder"),
         (["ssd", "--epochs", "1", "--dataset", "nowhere"], "nowhere: no such folder"),

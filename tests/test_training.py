@@ -16,8 +16,18 @@ from torch import nn
 from torch.optim.lr_scheduler import CosineAnnealingLR, LinearLR, SequentialLR
 from torch.utils.data import Dataset
 
-from tdt4265 import evaluation, records, training
+from tdt4265 import data, devices, evaluation, records, training
+from tdt4265.recipes import ALL_RECIPES
 from tdt4265.training import TrainingConfig, TrainingError, fit
+
+
+@pytest.fixture(scope="module", autouse=True)
+def float32():
+    """These runs are compared to the last digits, on any CPU; new processes take over the environment."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("LT_PRECISION", "32-true")
+        yield
+
 
 CONFIG = TrainingConfig(
     optimizer="sgd", lr=0.05, weight_decay=1e-3, momentum=0.9, batch_size=2, warmup_iterations=3, clip_norm=5.0
@@ -390,6 +400,69 @@ def test_the_gradient_s_norm_is_clipped(tmp_path):
         torch.testing.assert_close(clipped[name], free[name] * 0.01 / norm, rtol=1e-3, atol=1e-6)
 
 
+# Precision
+
+
+class Listens(Tiny):
+    """Keeps what it was given, and the type that a convolution computed in."""
+
+    def forward(self, images, targets=None):
+        if self.training:
+            self.given, self.computed = (images, targets), self.conv(torch.stack(list(images))).dtype
+        return super().forward(images, targets)
+
+
+class Wide(Frames):
+    """Frames whose boxes bfloat16 has no numbers for."""
+
+    def __getitem__(self, i):
+        image, target = super().__getitem__(i)
+        return image + 1 / 3, {**target, "boxes": target["boxes"] + 513.3}
+
+
+def test_mixed_precision_leaves_images_and_boxes_as_they_are(tmp_path, monkeypatch):
+    monkeypatch.setenv("LT_PRECISION", "bf16-mixed")
+    frames = Wide(4, noise=0)
+    model, record = train(tmp_path / "run", Listens(dropout=0), frames, epochs=1, val=False)
+    assert model.computed == torch.bfloat16
+    for image, target in zip(*model.given, strict=True):
+        wanted_image, wanted = frames[target["image_id"] - 10]
+        assert torch.equal(image, wanted_image)
+        assert torch.equal(target["boxes"], wanted["boxes"])
+    assert record.header["precision"] == "bf16-mixed"
+    assert all(weight.dtype == torch.float32 for weight in model.parameters())
+
+
+def test_a_step_in_bfloat16_is_the_step_in_float32_but_for_rounding(monkeypatch):
+    recipe = ALL_RECIPES["initialization-paper"].small()
+    frames, _ = data.load("sample")
+    images, targets = evaluation.collate([frames[i] for i in range(2)])
+    losses, moves = {}, {}
+    for precision in ("32-true", "bf16-mixed"):
+        monkeypatch.setenv("LT_PRECISION", precision)
+        torch.manual_seed(0)
+        model = recipe.build_model(frames.num_classes).to(memory_format=torch.channels_last).train()
+        before = {name: weight.detach().clone() for name, weight in model.named_parameters()}
+        optimizer = torch.optim.SGD(model.parameters(), lr=1.0)
+        fabric = devices.launch("cpu")
+        wrapped, optimizer = training.set_up(model, optimizer, fabric)
+        losses[precision] = training.train_step(wrapped, optimizer, images, targets, 1.0, 1.0, fabric)
+        moves[precision] = torch.cat([(w.detach() - before[n]).flatten() for n, w in model.named_parameters()])
+    for name, loss in losses["32-true"].items():
+        assert losses["bf16-mixed"][name].dtype == torch.float32
+        torch.testing.assert_close(losses["bf16-mixed"][name], loss, rtol=0.02, atol=0)
+    assert not torch.equal(*moves.values())
+    assert torch.cosine_similarity(*moves.values(), dim=0) > 0.98
+
+
+def test_a_run_goes_on_in_the_precision_it_was_started_in(tmp_path, monkeypatch):
+    folder = tmp_path / "run"
+    train(folder, epochs=1)
+    assert records.read(folder / "record.jsonl").header["precision"] == "32-true"
+    monkeypatch.setenv("LT_PRECISION", "bf16-mixed")
+    assert "was started with precision 32-true (now bf16-mixed)" in refusal(folder, epochs=1, resume=True)
+
+
 # Several processes
 
 TWO = """
@@ -424,49 +497,6 @@ def test_two_processes_take_the_step_of_one(tmp_path):
     first, second = (json.loads((tmp_path / f"results{rank}.json").read_text()) for rank in (0, 1))
     assert first == second
     assert [r["image_id"] for r in first] == [10 + i for i in range(7)]
-
-
-# Devices
-
-
-def test_devices(monkeypatch):
-    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
-    monkeypatch.delenv("LOCAL_WORLD_SIZE", raising=False)
-    assert training.choose_devices("auto") == training.choose_devices("cpu") == ("cpu", 1)
-    assert training.choose_devices("2") == training.choose_devices(2) == ("cpu", 2)
-    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
-    monkeypatch.setattr(torch.cuda, "device_count", lambda: 4)
-    assert training.choose_devices("auto") == ("cuda", 4)
-    assert training.choose_devices(2) == ("cuda", 2)
-    assert training.choose_devices("cpu") == ("cpu", 1)
-    monkeypatch.setenv("LOCAL_WORLD_SIZE", "3")  # as torchrun says
-    assert training.choose_devices("auto") == ("cuda", 3)
-    monkeypatch.setattr(training, "_in_notebook", lambda: True)
-    monkeypatch.delenv("LOCAL_WORLD_SIZE")
-    assert training.choose_devices("auto") == ("cuda", 1)
-
-
-@pytest.mark.parametrize(
-    ("devices", "environment", "notebook", "line"),
-    [
-        ("many", {}, False, "devices is 'many': it is \"auto\", \"cpu\" or a number from 1"),
-        (0, {}, False, "devices is 0: it is"),
-        (5, {}, False, "devices is 5: 5 processes want a GPU each, this machine has 4"),
-        (2, {"LOCAL_WORLD_SIZE": "3"}, False, "devices is 2: 3 processes were launched; leave --devices out"),
-        (2, {}, True, "devices is 2: a notebook runs on one; use torchrun"),
-    ],
-)
-def test_devices_that_are_not_there_get_one_line(monkeypatch, devices, environment, notebook, line):
-    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
-    monkeypatch.setattr(torch.cuda, "device_count", lambda: 4)
-    monkeypatch.setattr(training, "_in_notebook", lambda: notebook)
-    monkeypatch.delenv("LOCAL_WORLD_SIZE", raising=False)
-    for name, value in environment.items():
-        monkeypatch.setenv(name, value)
-    with pytest.raises(TrainingError) as error:
-        training.choose_devices(devices)
-    assert line in str(error.value)
-    assert "\n" not in str(error.value)
 
 
 @pytest.mark.parametrize(

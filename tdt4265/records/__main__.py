@@ -23,7 +23,7 @@ from pathlib import Path
 
 import torch
 
-from tdt4265 import data, describe, records, train, training
+from tdt4265 import data, describe, devices, records, train, training
 from tdt4265.paths import assets
 from tdt4265.recipes import ALL_RECIPES, Recipe
 
@@ -101,7 +101,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         records.environment()  # notes the commit before anybody makes another
         _check(options)
-        protocol = options.protocol or ("full" if training.choose_devices(1)[0] == "cuda" else "small")
+        protocol = options.protocol or ("full" if devices.choose_devices(1)[0] == "cuda" else "small")
         wanted = plan(options.recipes or list(ALL_RECIPES), options.seeds, protocol, options.dataset, folder)
         if options.list:
             for one in wanted:
@@ -109,7 +109,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
             return 0
         (folder / protocol).mkdir(parents=True, exist_ok=True)
         return _make_all([one for one in wanted if one.reason()], options.test)
-    except (train.SettingsError, training.TrainingError, data.DataError, records.RecordError, OSError) as error:
+    except (train.SettingsError, devices.DeviceError, data.DataError, records.RecordError, OSError) as error:
         print(error, file=sys.stderr)
         return 2
     except KeyboardInterrupt:
