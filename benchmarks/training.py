@@ -1,67 +1,76 @@
-"""How many frames a second a training step takes, with the weights' channels last (as `fit` sets them) and first.
+"""How many frames a second the small networks are trained on, as `fit` trains them and as it did before.
 
-    python benchmarks/training.py [RECIPE] [--size small] [--batch-size 4] [--steps 10]
+    python benchmarks/training.py [RECIPE ...] [--size small] [--steps 24] [--dataset sample]
 
-Prints both speeds and their ratio. They are timed in turn, a step each, so that what else the machine does hits both.
+Before: in float32, each frame decoded whenever it is asked for. After: in the precision that this machine trains
+fastest in (`devices.choose_precision`), decoded frames held in memory. Both are `fit`'s own steps, with loading and
+augmentation in the same process. They are timed in turn, a step each, so that what else the machine does hits both;
+printed are the speeds of the median step and of the fastest, and their ratios.
 """
 
 import argparse
+import math
 import statistics
+import time
+from collections.abc import Iterator
 
 import torch
+from torch.utils.data import ConcatDataset
 
-from tdt4265 import evaluation, recipes
+from tdt4265 import data, devices, evaluation, recipes, training
+from tdt4265.data.transforms import pipeline
 
-
-def batch_of(frames: int, device: str) -> tuple[list, list]:
-    """Noise, with as many boxes a frame as the dataset has on average."""
-    torch.manual_seed(0)
-    images, targets = [], []
-    for _ in range(frames):
-        corner = torch.rand(11, 2) * torch.tensor([960.0, 90.0])
-        boxes = torch.cat([corner, corner + torch.tensor([20.0, 25.0])], dim=1)
-        images.append(torch.rand(3, 128, 1024, device=device))
-        targets.append({"boxes": boxes.to(device), "labels": torch.randint(1, 9, (11,), device=device)})
-    return images, targets
+SMALL = ("focal_loss-sigmoid", "initialization-paper", "ssd")
 
 
-def seconds(model: torch.nn.Module, images: list, targets: list) -> float:
-    device = images[0].device
-    start = evaluation.now(device)
-    model.zero_grad()
-    with torch.autocast("cuda", torch.bfloat16, enabled=device.type == "cuda"):
-        loss = sum(model(images, targets).values())
-    loss.backward()
-    return evaluation.now(device) - start
+def steps(recipe: recipes.Recipe, frames: data.CocoDetection, precision: str, count: int) -> Iterator[None]:
+    """Each `next` loads a batch and takes a training step."""
+    fabric = devices.launch(1, precision)
+    config = recipe.training
+    model = recipe.build_model(frames.num_classes, pretrained=False)
+    model = model.to(fabric.device, memory_format=torch.channels_last).train()
+    model, optimizer = training.set_up(model, training.make_optimizer(model, config), fabric)
+    repeats = math.ceil(count * config.batch_size / len(frames))
+    shown = ConcatDataset([frames.with_transforms(pipeline(recipe.transforms))] * repeats)
+    loader = training.make_loader(shown, config.batch_size, seed=0, epoch=1, workers=0, fabric=fabric)
+    rates = training.learning_rates(config, len(loader), epochs=1)[0]
+    for (images, targets), lr in zip(loader, rates, strict=True):
+        training.train_step(model, optimizer, images, targets, lr, config.clip_norm, fabric)
+        evaluation.now(fabric.device)  # a GPU has then done the step
+        yield
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("recipe", nargs="?", default="retinanet", choices=recipes.RECIPES)
+    parser.add_argument("recipes", nargs="*", metavar="RECIPE", help=f"default: {', '.join(SMALL)}")
     parser.add_argument("--size", default="small", choices=("small", "report"))
-    parser.add_argument("--batch-size", type=int, default=4)
-    parser.add_argument("--steps", type=int, default=10)
+    parser.add_argument("--steps", type=int, default=24)
+    parser.add_argument("--dataset", default="sample")
     options = parser.parse_args()
-    device = "cuda" if torch.cuda.is_available() else "cpu"
-    recipe = recipes.RECIPES[options.recipe]
-    recipe = recipe.small() if options.size == "small" else recipe
-    images, targets = batch_of(options.batch_size, device)
-    models = {
-        "channels last": recipe.build_model(pretrained=False).to(device, memory_format=torch.channels_last),
-        "channels first": recipe.build_model(pretrained=False).to(device),
-    }
-    times = {name: [] for name in models}
-    for step in range(options.steps + 2):
-        for name, model in models.items():
-            taken = seconds(model.train(), images, targets)
-            if step >= 2:  # the first two steps warm up
-                times[name].append(taken)
-    speeds = {name: options.batch_size / statistics.median(taken) for name, taken in times.items()}
-    device = evaluation.device_name(device)
-    print(f"{options.recipe}, {options.size}, batch {options.batch_size}, {device}, {torch.get_num_threads()} threads")
-    for name, speed in speeds.items():
-        print(f"{name:<15}{speed:8.2f} frames a second")
-    print(f"ratio          {speeds['channels last'] / speeds['channels first']:8.2f}")
+    folder = data.source_folder(options.dataset)
+    decoded, held = data.CocoDetection(folder, "train", held_bytes=0), data.CocoDetection(folder, "train")
+    accelerator, _ = devices.choose_devices(1)
+    precision = devices.choose_precision(accelerator)
+    print(f"{evaluation.device_name(accelerator)}, {torch.get_num_threads()} threads, frames a second (fastest step)")
+    for name in options.recipes or SMALL:
+        recipe = recipes.ALL_RECIPES[name] if options.size == "report" else recipes.ALL_RECIPES[name].small()
+        count = options.steps + 2  # the first two warm up
+        runs = {"before": steps(recipe, decoded, "32-true", count), "after": steps(recipe, held, precision, count)}
+        taken = {which: [] for which in runs}
+        for _ in range(count):
+            for which, run in runs.items():
+                start = time.perf_counter()
+                next(run)
+                taken[which].append(time.perf_counter() - start)
+        size = recipe.training.batch_size
+        median = {which: size / statistics.median(times[2:]) for which, times in taken.items()}
+        best = {which: size / min(times[2:]) for which, times in taken.items()}
+        print(
+            f"{name:<21} 32-true, decoded each time {median['before']:6.2f} ({best['before']:.2f}), "
+            f"{precision}, held {median['after']:6.2f} ({best['after']:.2f}), "
+            f"ratio {median['after'] / median['before']:.2f} ({best['after'] / best['before']:.2f})",
+            flush=True,
+        )
 
 
 if __name__ == "__main__":
