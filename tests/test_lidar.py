@@ -10,15 +10,17 @@ import time
 import numpy as np
 import pytest
 from pycocotools import mask as coco_mask
+from scipy.ndimage import binary_erosion
 
-from tdt4265.lidar import check, folder, sensor
+from tdt4265.lidar import check, folder, optics, sensor, tracing
 from tdt4265.lidar.__main__ import main
 from tdt4265.lidar.scene import Material, Mesh, World
 
 HEIGHT = 2.0
 MATERIALS = [
-    Material("asphalt", 0.2), Material("wall", 0.5, grain=0.0), Material("paint", 0.4),
-    Material("mirror", 0.1, retroreflection=10.0), Material("window", 0.1, dropout=1.0),
+    Material("asphalt", 0.2), Material("wall", 0.5, grain=0.0), Material("paint", 0.4, gloss=True),
+    Material("mirror", 0.1, retroreflection=10.0), Material("window", 0.1, dropout=1.0, pane=True, gloss=True),
+    Material("cloth", 0.5, grain=0.0), Material("leaves", 0.5, grain=0.0, translucent=True),
 ]  # fmt: skip
 
 
@@ -63,11 +65,11 @@ def world(*users, static=(), **changes):
     return World(**{**defaults, **changes})
 
 
-def street(clip, split, seed, frames):
+def street(clip, split, seed, seconds):
     """A tiny world of its own for each clip."""
     place = clip + (5 if split == "val" else 0) + 0.1 * seed
     return world(
-        Box(1, -8, 0, (4, 2, 1.5), speed=0.3), Box(7, 9, 3 + place, (0.5, 0.5, 1.8)), Box(0, 6, -4, (1, 1, 1)),
+        Box(1, -18, 0, (4, 2, 1.5), speed=0.6), Box(7, 19, 3 + place, (0.5, 0.5, 1.8)), Box(0, 16, -4, (1, 1, 1)),
         static=[box(30, 0, 0, (1, 20 + place, 9), 1)], cloud_seed=clip,
     )  # fmt: skip
 
@@ -83,34 +85,54 @@ def column_of(azimuth):
 
 def test_ground_and_wall_are_where_geometry_puts_them():
     frame = shot(world(static=[box(20.5, 0, 0, (1, 40, 30), 1)]))
-    depression = np.radians(22.5 - 0.5 * 45 / 128)  # of the lowest row
+    depression = np.radians(11.25 - 0.5 * 22.5 / 128)  # of the lowest row
     assert frame.range[127, 200] == pytest.approx(HEIGHT / np.sin(depression), rel=1e-4)
-    assert 4.9 < frame.range[127, 200] < 5.5
+    assert 10 < frame.range[127, 200] < 10.5
     rays = sensor.beams()
     expected = 20 / rays[20:60, 450:575, 0]  # the wall's near face lies at x = 20
     np.testing.assert_allclose(frame.range[20:60, 450:575], expected, rtol=1e-4)
     assert np.isinf(frame.range[:60, :100]).all(), "nothing but sky behind"
 
 
+def test_a_pixel_is_twice_as_wide_as_it_is_high():
+    frame = shot(world(Box(7, 20, 0, (0.1, 2, 2))))
+    seen = frame.users == 0
+    width, height = np.ptp(np.flatnonzero(seen.any(0))) + 1, np.ptp(np.flatnonzero(seen.any(1))) + 1
+    assert height / width == pytest.approx(2, abs=0.15)
+
+
 def test_a_box_lands_in_the_columns_and_rows_of_its_corners():
-    frame = shot(world(Box(7, 10, 5, (1, 1, 1.8))))
-    x, y = np.meshgrid([9.5, 10.5], [4.5, 5.5])
+    frame = shot(world(Box(7, 30, 15, (1, 1, 1.8))))
+    x, y = np.meshgrid([29.5, 30.5], [14.5, 15.5])
     columns = column_of(np.arctan2(y, x)).ravel()
     seen = np.flatnonzero((frame.users == 0).any(0))
     assert abs(seen[0] - columns.min()) <= 1 and abs(seen[-1] + 1 - columns.max()) <= 1
-    feet = np.degrees(np.arctan2(HEIGHT, np.hypot(9.5, 4.5)))
+    feet = 64 + np.degrees(np.arctan2(HEIGHT, np.hypot(29.5, 14.5))) / 22.5 * 128
     rows = np.flatnonzero((frame.users == 0).any(1))
-    assert abs(rows[-1] + 1 - (64 + feet / 45 * 128)) <= 1
+    assert abs(rows[-1] + 1 - feet) <= 1
+    x1, y1, x2, y2 = frame.boxes[0]
+    np.testing.assert_allclose([x1, x2], [columns.min(), columns.max()], atol=1e-3)
+    assert y2 == pytest.approx(feet, abs=1e-3) and frame.distances[0] == pytest.approx(np.hypot(30, 15), rel=0.01)
+
+
+def test_projecting_undoes_the_beams():
+    turn = sensor.orientation(0.7, 0.02, -0.01)
+    for corners in (False, True):
+        column, row = sensor.project(sensor.beams(turn, 0.03, corners).reshape(-1, 3).astype(float), turn, 0.03)
+        grid = np.indices((128 + corners, 1024)).reshape(2, -1) + (0.0 if corners else 0.5)
+        np.testing.assert_allclose(row, grid[0], atol=2e-3)
+        # At the seam, column 0 and column 1024 are the same direction.
+        np.testing.assert_allclose((column - grid[1] + 512) % 1024 - 512, 0, atol=2e-3)
 
 
 def test_heading_turns_the_picture():
-    turned = world(Box(1, 10, 0, (2, 2, 1.5)), sensor_path=np.tile([0, 0, HEIGHT, np.pi / 2], (10, 1)))
+    turned = world(Box(1, 20, 0, (2, 2, 1.5)), sensor_path=np.tile([0, 0, HEIGHT, np.pi / 2], (10, 1)))
     columns = np.flatnonzero((shot(turned).users == 0).any(0))
     assert columns.mean() == pytest.approx(768, abs=1), "ahead is +y, so +x lies to the right"
 
 
 def test_tilt_moves_the_horizon_down():
-    level, tilted = (shot(world(noise={"tilt": degrees})) for degrees in (0.0, 45 / 128 * 4))
+    level, tilted = (shot(world(noise={"tilt": degrees})) for degrees in (0.0, 22.5 / 128 * 4))
     np.testing.assert_array_equal(np.isinf(level.range[:-4]), np.isinf(tilted.range[4:]))
     assert np.isfinite(level.range[66]).all() and np.isinf(tilted.range[66]).all()
 
@@ -121,12 +143,13 @@ def test_the_sensor_drives_between_the_points_of_its_path():
 
 
 def test_channels_of_sky_glass_and_mirrors():
-    walls = [box(0, 15, 0, (4, 1, 8), 4), box(0, -15, 0, (4, 1, 8), 3), box(15, 0, 0, (1, 8, 8), 1)]
+    # The pane stands askew: what it mirrors of the laser goes elsewhere.
+    walls = [turned_wall(0, 15, 0.5, 4), box(0, -15, 0, (8, 1, 8), 3), box(15, 0, 0, (1, 8, 8), 1)]
     frame = shot(world(static=walls))
     image = frame.image.astype(int)
-    sky = np.isinf(frame.range)
+    sky = binary_erosion(np.isinf(frame.range), np.ones((3, 3)))  # at an edge a corner of a pixel may meet a wall
     assert (image[sky][:, 2] == 0).all() and image[sky][:, 1].mean() > 150
-    glass, mirror, wall = image[45:60, 250:262], image[45:60, 762:774], image[45:60, 500:524]
+    glass, mirror, wall = image[20:50, 250:262], image[20:50, 762:774], image[20:50, 500:524]
     assert image[sky][:, 0].mean() < 0.3 * wall[..., 0].mean()
     assert glass[..., 0].mean() < 0.3 * wall[..., 0].mean()
     # Half of the light comes back from the room behind the pane, from various depths.
@@ -134,16 +157,93 @@ def test_channels_of_sky_glass_and_mirrors():
     assert (mirror[..., 0] == 255).all() and (wall[..., 2] > 0).mean() > 0.95
 
 
+def turned_wall(x, y, angle, material):
+    mesh = box(0, 0, 0, (12, 1, 8), material)
+    c, s = np.cos(angle), np.sin(angle)
+    mesh.vertices[:, :2] = mesh.vertices[:, :2] @ np.array([[c, s], [-s, c]], np.float32) + np.float32([x, y])
+    return mesh
+
+
+def hits_on(material, normal, view=(1.0, 0.0, 0.0), distance=20.0):
+    """One hit on a surface whose normal looks towards the sensor."""
+    normal, view = (np.array([v], np.float32) / np.linalg.norm(v) for v in (normal, view))
+    one = np.array([0])
+    return tracing.Hits(one, view, np.float32([distance]), np.float32([[distance, 0, 1]]), normal, one + material, one - 1)
+
+
+def test_gloss_mirrors_the_laser_back_at_right_angles_only():
+    surfaces = optics.Optics(world())
+    facing, askew = hits_on(2, (-1, 0, 0)), hits_on(2, (-1, 0.5, 0))
+    reflectivity = np.float32([0.4])
+    assert surfaces.returned(reflectivity, facing)[0] == pytest.approx(0.3 * 0.4 + 1.2)
+    assert surfaces.returned(reflectivity, askew)[0] < 0.15
+    rough = hits_on(5, (-1, 0.5, 0))
+    assert surfaces.returned(reflectivity, rough)[0] == pytest.approx(0.4 * rough.cosine[0] ** optics.ROUGHNESS)
+
+
+def test_a_bonnet_mirrors_the_sky_and_a_door_the_street():
+    surfaces = optics.Optics(world(sunlight=0.0, skylight=1.0))
+    dull = np.float32([0.0])  # black paint: what is left is mirrored
+    along = np.array([1.0, 0, -0.3])
+    bonnet = surfaces.daylight(dull, hits_on(2, (-0.3, 0, 1), along), [])
+    door = surfaces.daylight(dull, hits_on(2, (-1, 0, 0), along), [])
+    assert bonnet[0] > 3 * door[0] > 0
+    assert surfaces.daylight(dull, hits_on(5, (-0.3, 0, 1), along), [])[0] == 0, "black cloth mirrors nothing"
+
+
+def test_upright_surfaces_are_lit_from_the_ground():
+    surfaces = optics.Optics(world(sunlight=1.0, skylight=0.4))
+    shaded = hits_on(5, (-1, 0, 0))  # turned away from the sun, which stands at x > 0
+    light = surfaces.daylight(np.float32([0.5]), shaded, [])[0]
+    ground = 0.8 + 0.4
+    assert light == pytest.approx(0.5 * (0.4 * 0.5 + optics.GROUND_LIGHT * ground * 0.5), rel=1e-4)
+
+
+def test_leaves_glow_against_the_sun_and_cloth_does_not():
+    surfaces = optics.Optics(world(sunlight=1.0, skylight=0.0))
+    leaf, cloth = (surfaces.daylight(np.float32([0.5]), hits_on(m, (-1, 0, 0)), [])[0] for m in (6, 5))
+    assert leaf > 2 * cloth
+
+
+def test_edges_are_averaged_over_a_pixels_five_rays():
+    ramp = np.concatenate([np.zeros(128 * 1024), np.zeros(129 * 1024)]).astype(np.float32)
+    corner = ramp[128 * 1024 :].reshape(129, 1024)
+    corner[40, 0] = 8.0
+    mean = sensor._average(ramp)
+    # The corner belongs to the pixels right and left of it, above and below: across the seam too.
+    assert mean[39:41, [0, 1023]].tolist() == [[1, 1], [1, 1]] and mean.sum() == 4
+
+
+def test_a_range_is_the_strongest_rays_and_some_are_lost_at_edges():
+    frame = shot(world(static=[box(40, 0, 0, (1, 60, 60), 1), *(box(20, y, 0, (0.2, 0.2, 9), 1) for y in range(-9, 10))]))
+    distance = frame.range[40, 450:575]
+    near = np.abs(distance - 20) < 2
+    assert 5 < near.sum() < 60
+    image = frame.image[20:60, 450:575, 2]
+    lost = (image == 0).mean()
+    assert 0.01 < lost < 0.08, "about 8 % of the pixels at the posts' edges, hardly any elsewhere"
+    plain = shot(world(static=[box(40, 0, 0, (1, 60, 60), 1)])).image[20:60, 450:575, 2]
+    assert (plain == 0).mean() < 0.005
+
+
+def test_beams_differ_by_the_same_gains_in_every_clip():
+    frames = [shot(world(static=[box(30, 0, 0, (1, 300, 60), 1)], cloud_seed=k), seed=k).image[:, 480:544, 0] for k in (1, 2)]
+    first, second = (f[:50].astype(float).mean(1) for f in frames)
+    relative = [rows / rows.mean() - 1 for rows in (first, second)]
+    assert np.corrcoef(*relative)[0, 1] > 0.9
+    assert 0.025 < sensor.GAINS[0].std() < 0.045 and sensor.GAINS[1].std() < 0.01
+
+
 def test_ambient_light_has_shadows():
     sun = np.array([0.6, 0.0, 0.8])
-    frame = shot(world(static=[box(8, 0, 0, (0.5, 6, 3), 1)], sun=sun))
-    # The box's shadow falls towards -x, 3 * 0.6 / 0.8 = 2.25 m long: x = 5.5 to 7.75.
+    frame = shot(world(static=[box(24, 0, 0, (0.5, 12, 9), 1)], sun=sun))
+    # The box's shadow falls towards -x, 9 * 0.6 / 0.8 = 6.75 m long: x = 17 to 23.75.
     ahead = frame.image[:, 512, 1].astype(float)
     reach = frame.range[:, 512] * sensor.beams()[:, 512, 0]
     ground = frame.range[:, 512] * sensor.beams()[:, 512, 2] < -1.99
-    shadow = ground & (reach > 5.7) & (reach < 7.5)
-    assert shadow.sum() > 10 and (ground & (reach < 5.4)).sum() > 2
-    assert ahead[shadow].mean() < 0.6 * ahead[ground & (reach < 5.4)].mean()
+    shadow = ground & (reach > 17.5) & (reach < 23.2)
+    assert shadow.sum() > 8 and (ground & (reach < 16.5)).sum() > 5
+    assert ahead[shadow].mean() < 0.6 * ahead[ground & (reach < 16.5)].mean()
 
 
 def test_weak_returns_are_lost():
@@ -167,42 +267,89 @@ def test_a_material_the_world_lacks_is_named():
         sensor.Sensor(world(static=[box(9, 0, 0, (1, 1, 1), 7)]))
 
 
+class Steady:
+    """In place of the labels' chance: no unevenness."""
+
+    def normal(self, mean, spread, size):
+        return np.full(size, float(mean))
+
+
+def labelled(frame, categories):
+    return folder.labels(frame, categories, Steady())
+
+
 def test_a_road_user_across_the_seam_gets_a_box_at_either_edge():
-    frame = shot(world(Box(1, -8, 0.5, (4, 2, 1.5)), Box(7, 9, 3, (0.5, 0.5, 1.8))))
-    found = folder.labels(frame.users, frame.unhidden, [1, 7])
-    assert [a["category_id"] for a in found] == [1, 1, 7]
+    frame = shot(world(Box(1, -18, 0.5, (4, 2, 1.5)), Box(7, 19, 6, (0.5, 0.5, 1.8))))
+    found = labelled(frame, [1, 7])
+    assert [a["category_id"] for a in found] == [1, 1, 7] and [a["track_id"] for a in found] == [0, 0, 1]
     left, right, person = (a["bbox"] for a in found)
-    assert left[0] == 0 and right[0] + right[2] == 1024 and left[2] + right[2] < 200
+    assert left[0] == 0 and right[0] + right[2] == pytest.approx(1024) and left[2] + right[2] < 100
     masks = [coco_mask.decode(a["segmentation"]) for a in found]
     np.testing.assert_array_equal(masks[0] + masks[1], frame.users == 0)
+    assert not masks[0][:, 512:].any() and not masks[1][:, :512].any()
     np.testing.assert_array_equal(masks[2], frame.users == 1)
-    assert coco_mask.toBbox(found[2]["segmentation"]).tolist() == person, "pycocotools finds the same box"
-    assert found[2]["area"] == person[2] * person[3]
+    assert found[2]["area"] == pytest.approx(person[2] * person[3], abs=0.01)
+    assert found[2]["distance"] == pytest.approx(np.hypot(19, 6), abs=0.2)
 
 
-def test_what_stands_in_front_takes_pixels_and_shrinks_the_box():
-    person = Box(7, 12, 0, (0.6, 0.6, 1.8))
-    alone, hidden = shot(world(person)), shot(world(person, Box(1, 9, 0, (1, 2, 1.0))))
+def test_a_box_is_as_loose_as_real_ones():
+    frame = shot(world(Box(1, 20, 0, (4, 2, 1.5)), Box(7, 22, 8, (0.5, 0.5, 1.8))))
+    car, person = labelled(frame, [1, 7])
+    for entry, user, aside, upright in ((car, 0, 1.25, 1.25), (person, 1, None, 0.8)):
+        x1, y1, x2, y2 = frame.boxes[user]
+        aside = 0.8 + 0.11 * (x2 - x1) if aside is None else aside
+        drawn = [x1 - aside, y1 - upright, x2 - x1 + 2 * aside, y2 - y1 + 2 * upright]
+        np.testing.assert_allclose(entry["bbox"], drawn, atol=0.011)
+    uneven = [folder.labels(frame, [1, 7], np.random.default_rng(k))[0]["bbox"][0] for k in range(200)]
+    assert np.std(uneven) == pytest.approx(folder.JITTER, rel=0.2) and np.mean(uneven) == pytest.approx(car["bbox"][0], abs=0.2)
+
+
+def test_a_box_runs_on_behind_what_hides_it_and_the_mask_does_not():
+    person = Box(7, 32, 0, (0.6, 0.6, 1.8))
+    alone, hidden = shot(world(person)), shot(world(person, Box(1, 25, 0, (1, 2, 1.0))))
     whole, part = (frame.users == 0 for frame in (alone, hidden))
     assert 0 < part.sum() < whole.sum() and not (part & ~whole).any()
     assert (hidden.users[whole & ~part] == 1).all()
-    boxes = [folder.labels(frame.users, frame.unhidden, [7, 1])[0]["bbox"] for frame in (alone, hidden)]
-    assert boxes[1][1] == boxes[0][1] and boxes[1][3] < boxes[0][3], "the head is seen, the legs are not"
+    boxes = [labelled(frame, [7, 1])[0] for frame in (alone, hidden)]
+    assert boxes[0]["bbox"] == boxes[1]["bbox"]
+    np.testing.assert_array_equal(coco_mask.decode(boxes[1]["segmentation"]), part)
+
+
+def test_boxes_end_at_the_lower_edge():
+    frame = shot(world(Box(1, 7, 0, (2, 2, 1.5))))
+    assert frame.boxes[0][3] > 140, "the wheels are below the lowest beam"
+    x, y, width, height = labelled(frame, [1])[0]["bbox"]
+    assert y + height == 128
+
+
+def frame_of(*users):
+    """A frame in which each user, x1, y1, x2, y2, is seen as a filled box and nothing hides anything."""
+    seen = np.full((128, 1024), -1)
+    for index, (x1, y1, x2, y2) in enumerate(users):
+        seen[y1:y2, x1:x2] = index
+    boxes = np.array(users, float)
+    return sensor.Frame(np.zeros((128, 1024, 3), np.uint8), seen, seen, np.zeros((128, 1024)), boxes, boxes[:, 0])
 
 
 def test_what_is_tiny_or_of_no_category_gets_no_label():
-    users = np.full((128, 1024), -1)
-    users[10:30, 10:20], users[10:30, 50], users[60:65, 60:90], users[70:76, 70:72] = 0, 1, 2, 3
-    assert [a["category_id"] for a in folder.labels(users, users, [0, 7, 7, 5])] == [5]
-    assert [a["category_id"] for a in folder.labels(users, users, [3, 7, 7, 5])] == [3, 5]
+    frame = frame_of((10, 10, 20, 30), (60, 60, 90, 62), (70, 70, 72, 77), (80, 90, 83, 96))
+    assert [a["track_id"] for a in labelled(frame, [0, 1, 5, 7])] == [2], "no category; 4.5 rows; fine; a person under 8"
+    assert [a["track_id"] for a in labelled(frame, [3, 1, 5, 5])] == [0, 2, 3]
 
 
-def test_what_the_street_hides_nearly_wholly_gets_no_label():
-    frame = shot(world(Box(7, 12, 0, (0.6, 0.6, 1.8)), static=[box(9, 0, 0, (1, 2, 1.6), 1)]))
+def test_what_is_hidden_nearly_wholly_gets_no_label():
+    person = Box(7, 32, 0, (0.6, 0.6, 1.8))
+    frame = shot(world(person, static=[box(25, 0, 0, (1, 2, 1.7), 1)]))
     whole, seen = (frame.unhidden == 0).sum(), (frame.users == 0).sum()
-    assert 0 < seen < 0.2 * whole
-    assert folder.labels(frame.users, frame.unhidden, [7]) == []
-    assert len(folder.labels(frame.unhidden, frame.unhidden, [7])) == 1
+    assert 0 < seen < 0.3 * whole
+    assert labelled(frame, [7]) == []
+    behind = shot(world(person, Box(1, 25, 0, (1, 2, 1.7))))
+    assert [a["category_id"] for a in labelled(behind, [7, 1])] == [1], "neither behind another road user"
+
+
+def test_who_moves_and_who_stands():
+    still, fast = Box(1, 9, 0, (4, 2, 1.5)), Box(1, 9, 0, (4, 2, 1.5), speed=2.0)
+    assert not folder._moves(still, 10.0) and folder._moves(fast, 10.0) and folder._moves(fast, 0.0)
 
 
 def digest(out):
@@ -214,15 +361,18 @@ def digest(out):
     }
 
 
+SMALL = {"train_clips": 2, "val_clips": 1, "train_frames": 3, "val_frames": 2, "interval": 0.5}
+
+
 @pytest.fixture(scope="module")
 def finished(tmp_path_factory):
-    return folder.generate(tmp_path_factory.mktemp("sim") / "a", 2, 1, 3, 5, workers=1, make_world=street)
+    return folder.generate(tmp_path_factory.mktemp("sim") / "a", **SMALL, seed=5, workers=1, make_world=street)
 
 
 def test_the_layout_is_the_real_datasets(finished):
     names = [path for path in digest(finished) if not path.startswith(".")]
-    pictures = [f"images/train/sim_Video0000{c}_{f}.png" for c in range(2) for f in range(3)]
-    pictures += [f"images/val/sim_Video00002_{f}.png" for f in range(3)]
+    pictures = [f"images/train/sim_Video0000{c}_{f}.png" for c in range(2) for f in (0, 5, 10)]
+    pictures += [f"images/val/sim_Video00002_{f}.png" for f in (0, 5)]
     assert sorted(names) == sorted([*pictures, "train_annotations.json", "val_annotations.json"])
     content = json.loads((finished / "train_annotations.json").read_text())
     assert [i["file_name"] for i in content["images"]] == pictures[:6]
@@ -231,13 +381,15 @@ def test_the_layout_is_the_real_datasets(finished):
     ids = [a["id"] for a in content["annotations"]]
     assert len(set(ids)) == len(ids) >= 12
     assert {a["image_id"] for a in content["annotations"]} == set(range(1, 7))
+    tracks = {a["track_id"]: a["moves"] for a in content["annotations"]}
+    assert tracks == {0: True, 1: False, 1000: True, 1001: False}, "the car drives, the person stands, the third is no class"
 
 
 def test_workers_and_interruption_change_nothing(finished, tmp_path):
     """Killed in the middle, gone on with by two processes: the files of an undisturbed run, and no others."""
     command = (
         "import sys; sys.path.insert(0, sys.argv[2]); import test_lidar; from tdt4265.lidar import folder\n"
-        "folder.generate(sys.argv[1], 2, 1, 3, 5, workers=1, make_world=test_lidar.street)"
+        "folder.generate(sys.argv[1], **test_lidar.SMALL, seed=5, workers=1, make_world=test_lidar.street)"
     )
     out = tmp_path / "b"
     arguments = [sys.executable, "-c", command, str(out), os.path.dirname(__file__)]
@@ -248,19 +400,19 @@ def test_workers_and_interruption_change_nothing(finished, tmp_path):
     process.kill()
     process.wait()
     done = list(out.glob("images/*/*.png"))
-    assert 2 <= len(done) < 9 and not (out / "val_annotations.json").exists()
+    assert 2 <= len(done) < 8 and not (out / "val_annotations.json").exists()
     whole = digest(finished)
     assert all(digest(out)[str(p.relative_to(out))] == whole[str(p.relative_to(out))] for p in done)
 
     with pytest.raises(ValueError, match="was begun with seed 5, not seed 6"):
-        folder.generate(out, 2, 1, 3, 6, make_world=street)
-    folder.generate(out, 2, 1, 3, 5, workers=2, make_world=street)
+        folder.generate(out, **SMALL, seed=6, make_world=street)
+    folder.generate(out, **SMALL, seed=5, workers=2, make_world=street)
     assert digest(out) == whole
 
 
 def test_a_finished_folder_is_left_alone(finished):
     before = {path: path.stat().st_mtime_ns for path in finished.rglob("*")}
-    folder.generate(finished, 2, 1, 3, 5, make_world=street)
+    folder.generate(finished, **SMALL, seed=5, make_world=street)
     assert {path: path.stat().st_mtime_ns for path in finished.rglob("*")} == before
 
 
@@ -268,7 +420,7 @@ def test_clips_and_seeds_differ(finished, tmp_path):
     names = ("train/sim_Video00000_0", "train/sim_Video00001_0", "val/sim_Video00002_0")
     files = digest(finished)
     assert len({files[f"images/{name}.png"] for name in names}) == 3
-    other = folder.generate(tmp_path / "other", 1, 0, 1, 6, workers=1, make_world=street)
+    other = folder.generate(tmp_path / "other", 1, 0, 1, seed=6, workers=1, make_world=street)
     assert digest(other)[f"images/{names[0]}.png"] != files[f"images/{names[0]}.png"]
     assert not (other / "val_annotations.json").exists(), "no val clips, no val labels"
 
@@ -282,18 +434,29 @@ def test_the_sample_is_a_frame_of_each_of_twelve_clips(tmp_path):
 
 def test_the_command_writes_a_street(tmp_path, capsys):
     out = tmp_path / "sim"
-    assert main([str(out), "--train-clips", "1", "--val-clips", "0", "--frames", "1", "--workers", "1"]) == 0
-    assert json.loads((out / "train_annotations.json").read_text())["annotations"], "somebody is always about"
+    small = ["--train-clips", "1", "--val-clips", "0", "--workers", "1"]
+    assert main([str(out), *small, "--frames", "2", "--interval", "0.1"]) == 0
+    content = json.loads((out / "train_annotations.json").read_text())
+    assert content["annotations"], "somebody is always about"
+    assert [i["file_name"][-7:] for i in content["images"]] == ["0_0.png", "0_1.png"]
     assert main([str(out), "--train-clips", "2"]) == 2
-    assert "was begun with train_clips 1, val_clips 0, frames 1, not" in capsys.readouterr().err
+    assert "was begun with train_clips 1, val_clips 0, train_frames 2" in capsys.readouterr().err
+
+
+def test_a_folder_knows_the_simulator_that_made_it(finished, tmp_path):
+    assert folder.is_current(finished) and not folder.is_current(tmp_path)
+    (tmp_path / folder.SETTINGS).write_text(json.dumps({"version": folder.VERSION - 1}))
+    assert not folder.is_current(tmp_path)
 
 
 def test_bad_requests_get_one_line(tmp_path, capsys):
     (tmp_path / "thesis.txt").write_text("not to be mixed with frames")
     with pytest.raises(ValueError, match="holds other files"):
         folder.generate(tmp_path, make_world=street)
-    with pytest.raises(ValueError, match="frames is 0: give 1 or more"):
-        folder.generate(tmp_path / "c", frames=0, make_world=street)
+    with pytest.raises(ValueError, match="train_frames is 0: give 1 or more"):
+        folder.generate(tmp_path / "c", train_frames=0, make_world=street)
+    with pytest.raises(ValueError, match=r"interval is 0.25: give tenths of a second"):
+        folder.generate(tmp_path / "c", interval=0.25, make_world=street)
     assert main(["--check", str(tmp_path)]) == 2
     error = capsys.readouterr().err
     assert "train_annotations.json: isn't there" in error and error.count("\n") == 1
@@ -309,9 +472,46 @@ def test_check_measures_and_flags(finished, capsys):
         assert rows[f"{name} mean"].measured == pytest.approx(pixels[..., channel].mean())
         assert rows[f"{name} std"].measured == pytest.approx(pixels[..., channel].std())
     assert rows["zero range share"].measured == pytest.approx((pixels[..., 2] == 0).mean())
+    assert rows["cars that stand"].measured == 0
     assert main(["--check", str(finished)]) == 1
     table = capsys.readouterr().out
     assert "bus share" in table and " off" in table and " ok" in table
+
+
+def test_check_reads_geometry_off_boxes():
+    """Boxes of known places: distances, seam, lower edge, pairs, and how far boxes move."""
+    images = [{"id": k + 1, "file_name": f"images/train/sim_Video00000_{k}.png"} for k in range(2)]
+    categories = [{"id": i, "name": name} for i, name in enumerate(folder.CATEGORIES, 1)]
+
+    def entry(image, category, bbox, **more):
+        return {"image_id": image, "category_id": category, "bbox": bbox, **more}
+
+    high = np.degrees(np.arctan(1.55 / 32)) / 22.5 * 128  # a car of 1.55 m at 32 m
+    annotations = [
+        entry(1, 1, [100, 60, 2 * high, high]), entry(1, 1, [100 + 0.4 * high, 60, 2 * high, high]),
+        entry(1, 1, [0, 100, 50, 28]), entry(1, 7, [300, 66 + 10 * 1.17 - 10, 4, 10]),
+        entry(2, 7, [302, 66 + 10 * 1.17 - 10, 4, 10]), entry(2, 7, [300, 66 + 20 * 1.17 - 20, 5.5, 20]),
+    ]  # fmt: skip
+    boxes = check.Boxes.of({"images": images, "annotations": annotations, "categories": categories})
+    rows = check.share_rows(boxes) + check.size_rows(boxes) + check.place_rows(boxes) + check.motion_rows(images, boxes)
+    found = {row.name: row.measured for row in rows}
+    assert found["car distance, m"] == pytest.approx(32, rel=1e-3)
+    assert found["boxes at the bottom"] == found["boxes at the seam"] == pytest.approx(1 / 6)
+    assert found["cars at the seam"] == pytest.approx(1 / 3)
+    assert found["cars that overlap by IoU 0.3"] == pytest.approx(2 / 3), "1.6 of 2.4 shared"
+    assert found["horizon, row"] == pytest.approx(66)
+    assert found["person width at height 20"] == pytest.approx(5.5)
+    assert found["IoU 0.1 s later"] == pytest.approx(0.0), "median of 0, 0, 0 and 1/3"
+
+
+def test_check_tells_soft_edges_and_uneven_rows():
+    sharp = np.tile(np.repeat([0.0, 200.0], 8), (128, 64))
+    soft = sharp.copy()
+    soft[:, 1:-1] = (sharp[:, :-2] + sharp[:, 1:-1] + sharp[:, 2:]) / 3
+    assert check._soft_edges(sharp) == 0 and check._soft_edges(soft) > 0.3
+    rows = 100 * np.tile(1 + 0.04 * np.array([1, -1, 1, -1]), 32)[:, None] * np.ones((128, 100))
+    assert check._gains_spread(rows) == pytest.approx(0.08, rel=0.02), "relative to neighbours that err the other way"
+    assert check._gains_spread(np.full((128, 100), 100.0)) == 0
 
 
 def test_tolerances_include_their_ends():

@@ -1,6 +1,7 @@
 """Frames in: `load` is the one door."""
 
 import os
+import shutil
 from pathlib import Path
 
 from tdt4265 import paths
@@ -10,19 +11,23 @@ from tdt4265.data.coco import CocoDetection, DataError, Labels, read_labels
 __all__ = ["CocoDetection", "DataError", "Labels", "load", "read_labels", "tdt4265_folder", "transforms"]
 
 
+NAMES = ("sample", "sim", "sim-clips", "tdt4265")
+
+
 def load(source: str | Path = "sim", *, masks: bool = False) -> tuple[CocoDetection, CocoDetection]:
     """The train and val datasets of a source, checked wholly before the first frame is served.
 
-    source: "sample": the simulated frames that come with the course. "sim": the simulated dataset, generated into the
-    cache folder on first use. "tdt4265": the real dataset (`tdt4265_folder` says where). Anything else: a folder in
-    COCO format that holds train_annotations.json and its pictures. Without val_annotations.json val is the train
-    dataset itself, and a line says so.
+    source: "sample": the simulated frames that come with the course. "sim": the simulated dataset, many streets with a
+    few frames of each; "sim-clips": a few streets with many frames, as the real dataset has them. Both are generated
+    into the cache folder on first use, and anew when the simulator has changed. "tdt4265": the real dataset
+    (`tdt4265_folder` says where). Anything else: a folder in COCO format that holds train_annotations.json and its
+    pictures. Without val_annotations.json val is the train dataset itself, and a line says so.
     masks: targets also hold each object's mask; the labels must have them.
 
     Raises DataError, one line, for whatever is missing or wrong.
     """
     folder = source_folder(str(source))
-    name = str(source) if source in ("sample", "sim", "tdt4265") else folder.name
+    name = str(source) if source in NAMES else folder.name
     train = CocoDetection(folder, "train", name=name, masks=masks)
     if not (folder / "val_annotations.json").is_file():
         print(f"no val_annotations.json in {folder}: evaluated on train")
@@ -41,8 +46,8 @@ def tdt4265_folder() -> Path:
 def source_folder(source: str) -> Path:
     if source == "sample":
         return paths.assets() / "sample"
-    if source == "sim":
-        return simulated()
+    if source in ("sim", "sim-clips"):
+        return simulated(source)
     if source == "tdt4265":
         folder = tdt4265_folder()
         if not (folder / "train_annotations.json").is_file():
@@ -53,18 +58,23 @@ def source_folder(source: str) -> Path:
         return folder
     folder = Path(source).expanduser().absolute()
     if not folder.is_dir():
-        raise DataError(f'{folder}: no such folder: give "sample", "sim", "tdt4265" or a folder in COCO format')
+        names = ", ".join(f'"{name}"' for name in NAMES)
+        raise DataError(f"{folder}: no such folder: give {names} or a folder in COCO format")
     return folder
 
 
-def simulated() -> Path:
-    folder = paths.cache() / "sim"
-    # The simulator writes its label files last: with both there, nothing is left to do.
-    if not all((folder / f"{split}_annotations.json").is_file() for split in ("train", "val")):
-        from tdt4265.lidar import generate  # heavy (ray casting), and needed once
+def simulated(name: str) -> Path:
+    """The folder of a simulated dataset, "sim" or "sim-clips", generated where it is missing, unfinished or stale."""
+    from tdt4265.lidar import CLIPS, STREETS, generate, is_current  # heavy (ray casting), and needed once
 
-        try:
-            generate(folder)
-        except (ValueError, RuntimeError, OSError) as error:
-            raise DataError(str(error)) from None
+    folder = paths.cache() / name
+    try:
+        if folder.exists() and not is_current(folder):
+            print(f"{folder}: made by another version of the simulator, so it is made anew")
+            shutil.rmtree(folder)
+        # The simulator writes its label files last: with both there, nothing is left to do.
+        if not all((folder / f"{split}_annotations.json").is_file() for split in ("train", "val")):
+            generate(folder, **(STREETS if name == "sim" else CLIPS))
+    except (ValueError, RuntimeError, OSError) as error:
+        raise DataError(str(error)) from None
     return folder

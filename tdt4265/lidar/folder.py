@@ -26,37 +26,56 @@ from pycocotools import mask as coco_mask
 from tqdm.auto import tqdm
 
 from .scene import World
-from .sensor import COLUMNS, ROWS, Sensor
+from .sensor import COLUMNS, ROWS, Frame, Sensor
 
 CATEGORIES = ("car", "truck", "bus", "motorcycle", "bicycle", "scooter", "person", "rider")  # ids 1 to 8
-VERSION = 1  # to be raised when the same seed gives other pictures or labels
+VERSION = 2  # to be raised when the same seed gives other pictures or labels
 SETTINGS = ".simulation.json"
 PARTS = ".parts"
 CHUNK = 10  # frames a worker renders before it reports, and may turn to another clip
 
+# What `generate` writes by default, and what "sim-clips" is: the real dataset's own shape.
+STREETS = {"train_clips": 320, "val_clips": 100, "train_frames": 5, "val_frames": 3, "interval": 2.0}
+CLIPS = {"train_clips": 16, "val_clips": 3, "train_frames": 100, "val_frames": 100, "interval": 0.1}
+
 # Smaller than this, nobody would have drawn a box: about the first percentile of the real boxes.
-MIN_PIXELS, MIN_WIDTH, MIN_HEIGHT = 12, 2, 6
-# Less of a road user than this share, behind leaves and walls, is not recognised, unless it is that many pixels.
-MIN_SHARE, ENOUGH_PIXELS = 0.2, 150
+MIN_PIXELS, MIN_WIDTH = 6, 2.0
+MIN_HEIGHT = {"person": 8.0, "rider": 8.0}  # of the others:
+MIN_HEIGHT_ELSE = 6.5
+# Less of a road user than this share, behind leaves, walls and others, is not recognised, unless it is that many pixels.
+MIN_SHARE, ENOUGH_PIXELS = 0.3, 200
+FILLED = 0.6  # share of its box that a road user fills when nothing hides it
+# Real boxes are drawn by hand: a little loose (pixels a side, and a share of the width a side), and never quite even.
+SLACK_PIXELS, SLACK_THIN, JITTER = 1.25, 0.8, 0.8
+SLACK_SHARE = {"person": 0.11, "rider": 0.08, "bicycle": 0.05, "scooter": 0.0}  # the thin classes
+
+SAMPLE_SEED = 1
 
 WorldMaker = Callable[..., World]
 
 
 @dataclass(frozen=True)
 class Clip:
-    """One clip to be rendered: its number in the file names, its number within the split, its frames."""
+    """One clip to be rendered: its number in the file names, its number within the split, its frames (tenths of a
+    second since its start)."""
 
     split: str
     number: int
     index: int
     frames: tuple[int, ...]
 
+    @property
+    def seconds(self) -> float:
+        return max(self.frames) / 10
+
 
 def generate(
     out: str | Path,
-    train_clips: int = 16,
-    val_clips: int = 3,
-    frames: int = 100,
+    train_clips: int = STREETS["train_clips"],
+    val_clips: int = STREETS["val_clips"],
+    train_frames: int = STREETS["train_frames"],
+    val_frames: int = STREETS["val_frames"],
+    interval: float = STREETS["interval"],
     seed: int = 0,
     workers: int | None = None,
     *,
@@ -64,30 +83,45 @@ def generate(
 ) -> Path:
     """Write a simulated dataset in the real one's layout into the folder `out`, and return the folder.
 
-    A finished folder is left as it is; one that was begun is gone on with. The files depend on all arguments but
-    `workers` (processes; one for each core by default). make_world(clip, split, seed, frames) gives a clip's
-    `World` (`street.make_world` by default); with several workers it must be importable.
+    Each clip is another street, seen in `train_frames` or `val_frames` frames that are `interval` seconds apart (tenths
+    of a second; the frame's number in its file's name counts those). A finished folder is left as it is; one that was
+    begun is gone on with. The files depend on all arguments but `workers` (processes; one for each core by default).
+    make_world(clip, split, seed, seconds) gives a clip's `World` (`world.make_world` by default); with several workers
+    it must be importable.
 
     Raises ValueError, in one line, when a number makes no sense, or when `out` holds something else or another
     simulation.
     """
     for name, value, least in (
-        ("train_clips", train_clips, 1), ("val_clips", val_clips, 0), ("frames", frames, 1), ("seed", seed, 0)
-    ):
+        ("train_clips", train_clips, 1), ("val_clips", val_clips, 0), ("seed", seed, 0),
+        ("train_frames", train_frames, 1), ("val_frames", val_frames, 1), ("interval", interval, 0.1),
+    ):  # fmt: skip
         if value < least:
             raise ValueError(f"{name} is {value}: give {least} or more")
-    settings = {"train_clips": train_clips, "val_clips": val_clips, "frames": frames, "seed": seed}
-    times = tuple(range(frames))
-    clips = [Clip("train", i, i, times) for i in range(train_clips)]
-    clips += [Clip("val", train_clips + i, i, times) for i in range(val_clips)]
-    return _simulate(Path(out), settings, clips, frames, seed, workers, make_world)
+    step = round(10 * interval)
+    if abs(step - 10 * interval) > 1e-6:
+        raise ValueError(f"interval is {interval}: give tenths of a second")
+    settings = {"train_clips": train_clips, "val_clips": val_clips, "train_frames": train_frames}
+    settings |= {"val_frames": val_frames, "interval": interval, "seed": seed}
+    clips = [Clip("train", i, i, tuple(range(0, train_frames * step, step))) for i in range(train_clips)]
+    val = tuple(range(0, val_frames * step, step))
+    clips += [Clip("val", train_clips + i, i, val) for i in range(val_clips)]
+    return _simulate(Path(out), settings, clips, seed, workers, make_world)
 
 
 def sample(out: str | Path, workers: int | None = None, *, make_world: WorldMaker | None = None) -> Path:
     """Write the small sample the course's repository holds: one frame of each of 8 train and 4 val clips, whose seed is
     not the default dataset's. Otherwise as `generate`."""
     clips = [Clip("train", i, i, (50,)) for i in range(8)] + [Clip("val", 8 + i, i, (50,)) for i in range(4)]
-    return _simulate(Path(out), {"sample": True, "seed": 1}, clips, 100, 1, workers, make_world)
+    return _simulate(Path(out), {"sample": True, "seed": SAMPLE_SEED}, clips, SAMPLE_SEED, workers, make_world)
+
+
+def is_current(out: Path) -> bool:
+    """Whether a folder holds frames that this version of the simulator made."""
+    try:
+        return json.loads((out / SETTINGS).read_text())["version"] == VERSION
+    except (OSError, ValueError, KeyError, TypeError):
+        return False
 
 
 def copy_labels(source: str | Path, out: str | Path) -> Path:
@@ -101,14 +135,14 @@ def copy_labels(source: str | Path, out: str | Path) -> Path:
     return Path(out)
 
 
-def _simulate(out, settings, clips, clip_length, seed, workers, make_world) -> Path:
+def _simulate(out, settings, clips, seed, workers, make_world) -> Path:
     if make_world is None:
-        from .street import make_world
+        from .world import make_world
     settings = {"version": VERSION, "world": f"{make_world.__module__}.{make_world.__qualname__}", **settings}
     _begin(out, settings)
     splits = sorted({clip.split for clip in clips})
     try:
-        _render_all(out, clips, clip_length, seed, workers, make_world)
+        _render_all(out, clips, seed, workers, make_world)
         for split in splits:
             if not _labels_file(out, split).exists():
                 _merge(out, [clip for clip in clips if clip.split == split])
@@ -138,7 +172,7 @@ def _begin(out: Path, settings: dict) -> None:
         )
 
 
-def _render_all(out, clips, clip_length, seed, workers, make_world) -> None:
+def _render_all(out, clips, seed, workers, make_world) -> None:
     for split in {clip.split for clip in clips}:
         (out / "images" / split).mkdir(parents=True, exist_ok=True)
     left = []
@@ -157,7 +191,7 @@ def _render_all(out, clips, clip_length, seed, workers, make_world) -> None:
         if workers == 1:
             for clip, frames in left:
                 for frame in frames:
-                    _render_chunk(out, clip, [frame], clip_length, seed, make_world)
+                    _render_chunk(out, clip, [frame], seed, make_world)
                     bar.update()
             return
         # New interpreters, not forks: the caller may hold threads (torch, a notebook) that a fork would cut off.
@@ -165,7 +199,7 @@ def _render_all(out, clips, clip_length, seed, workers, make_world) -> None:
         stop = context.Event()
         with ProcessPoolExecutor(workers, context, initializer=_prepare_worker, initargs=(stop,)) as pool:
             jobs = {
-                pool.submit(_render_chunk, out, clip, frames, clip_length, seed, make_world): len(frames)
+                pool.submit(_render_chunk, out, clip, frames, seed, make_world): len(frames)
                 for clip, frames in left
             }
             try:
@@ -184,7 +218,7 @@ def _render_all(out, clips, clip_length, seed, workers, make_world) -> None:
 
 
 _worker_stop = None  # in a worker: set when it should leave its chunk
-_last_sensor: tuple = (None, None)  # the last clip's sensor: its street takes longer to prepare than a frame
+_last_sensor: tuple = (None, None, None)  # the last clip's: its street takes longer to prepare than a frame
 
 
 def _prepare_worker(stop) -> None:
@@ -201,74 +235,104 @@ def _prepare_worker(stop) -> None:
     threading.Thread(target=follow, daemon=True).start()
 
 
-def _render_chunk(out, clip: Clip, frames, clip_length, seed, make_world) -> None:
+def _render_chunk(out, clip: Clip, frames, seed, make_world) -> None:
     global _last_sensor
-    key = (make_world, seed, clip.split, clip.index, clip_length)
+    key = (make_world, seed, clip)
     if _last_sensor[0] != key:
-        _last_sensor = (key, Sensor(make_world(clip.index, clip.split, seed, clip_length)))
-    sensor = _last_sensor[1]
+        world = make_world(clip.index, clip.split, seed, clip.seconds)
+        _last_sensor = (key, Sensor(world), [_moves(user, clip.seconds) for user in world.users])
+    _, sensor, moves = _last_sensor
     categories = [user.category for user in sensor.world.users]
     for frame in frames:
         if _worker_stop is not None and _worker_stop.is_set():
             return
         noise = np.random.SeedSequence([seed, ("train", "val").index(clip.split), clip.index, frame])
-        shot = sensor.render(frame / 10, np.random.default_rng(noise))
-        found = labels(shot.users, shot.unhidden, categories)
+        shot_noise, label_noise = (np.random.default_rng(s) for s in noise.spawn(2))
+        shot = sensor.render(frame / 10, shot_noise)
+        found = labels(shot, categories, label_noise)
+        for entry in found:
+            entry |= {"moves": moves[entry["track_id"]], "track_id": 1000 * clip.number + entry["track_id"]}
         png = io.BytesIO()
         Image.fromarray(shot.image).save(png, "png", compress_level=3)
         _write(out / PARTS, out / _file_name(clip, frame), png.getvalue())
         _write(out / PARTS, _part(out, clip, frame), json.dumps(found).encode())
 
 
-def labels(users: np.ndarray, unhidden: np.ndarray, categories: list[int]) -> list[dict]:
+def _moves(user, seconds: float) -> bool:
+    """Whether a road user gets anywhere in a clip (in the first second, where the clip is a single moment)."""
+    first, last = user.mesh(0.0), user.mesh(max(seconds, 1.0))
+    if first is None or last is None:
+        return first is not last
+    return bool(np.linalg.norm(last.vertices.mean(0) - first.vertices.mean(0)) > 0.5)
+
+
+def labels(frame: Frame, categories: list[int], rng: np.random.Generator) -> list[dict]:
     """Annotations, in COCO format but without ids, of what a frame shows.
 
-    users: int [H, W], the road user seen in each pixel or -1. unhidden: the same without the street, as in
-    `sensor.Frame`. categories: each road user's, 0 for one without labels.
-    A box encloses the pixels in which its road user is seen; a road user across the seam of the ring gets one at
-    either edge. Parts under 12 pixels, 2 columns or 6 rows get none, nor does a road user of whom the street leaves
-    less than a fifth to be seen, unless that is 150 pixels.
+    categories: each road user's, 0 for one without labels. rng: for the unevenness of boxes drawn by hand.
+
+    As in the real dataset a box encloses the whole of its road user, whatever hides a part of it, and ends at the
+    picture's edges; one across the seam of the ring gets a box at either edge. A road user of whom less than three
+    tenths are seen gets none, unless that is 200 pixels, nor do parts of less than 6 visible pixels, narrower than 2
+    columns or lower than 6.5 rows (people: 8). `segmentation` is the visible part.
+    Beyond COCO's format: `track_id` (the road user's index) and `distance` (metres).
     """
     found = []
-    for user in np.unique(users[users >= 0]):
-        mask = users == user
-        enough = min(MIN_SHARE * (unhidden == user).sum(), ENOUGH_PIXELS)
-        if not categories[user] or mask.sum() < enough:
+    for user in np.unique(frame.users[frame.users >= 0]):
+        mask = frame.users == user
+        if not categories[user] or mask.sum() < min(MIN_SHARE * _silhouette(frame, user), ENOUGH_PIXELS):
             continue
-        for part in split_at_seam(mask):
-            rows, columns = np.flatnonzero(part.any(1)), np.flatnonzero(part.any(0))
-            width, height = float(np.ptp(columns) + 1), float(np.ptp(rows) + 1)
-            if part.sum() < MIN_PIXELS or width < MIN_WIDTH or height < MIN_HEIGHT:
+        name = CATEGORIES[categories[user] - 1]
+        for (x1, y1, x2, y2), part in split_at_seam(loosened(frame.boxes[user], name, rng), mask):
+            width, height = round(x2 - x1, 2), round(y2 - y1, 2)
+            least = MIN_HEIGHT.get(name, MIN_HEIGHT_ELSE)
+            if part.sum() < MIN_PIXELS or width < MIN_WIDTH or height < least:
                 continue
             code = coco_mask.encode(np.asfortranarray(part, np.uint8))
             found.append(
                 {
                     "category_id": int(categories[user]),
-                    "bbox": [float(columns[0]), float(rows[0]), width, height],
-                    "area": width * height,
+                    "bbox": [round(x1, 2), round(y1, 2), width, height],
+                    "area": round(width * height, 2),
                     "iscrowd": 0,
                     "segmentation": {"size": [int(n) for n in code["size"]], "counts": code["counts"].decode()},
+                    "track_id": int(user),
+                    "distance": round(float(frame.distances[user]), 1),
                 }
             )
     return found
 
 
-def split_at_seam(mask: np.ndarray) -> list[np.ndarray]:
-    """The mask [H, W] as one part, or as a left and a right one when it runs across the seam of the ring.
+def _silhouette(frame: Frame, user: int) -> float:
+    """About how many pixels a road user would take if nothing hid it."""
+    x1, y1, x2, y2 = frame.boxes[user]
+    filled = FILLED * (x2 - x1) * (np.clip(y2, 0, ROWS) - np.clip(y1, 0, ROWS))
+    return max(float((frame.unhidden == user).sum()), filled)
 
-    It does when it touches both edges; the widest run of empty columns then lies between its parts.
+
+def loosened(box: np.ndarray, name: str, rng: np.random.Generator) -> np.ndarray:
+    """The box x1, y1, x2, y2 as somebody would draw it, upper and lower edge within the picture."""
+    upright = SLACK_THIN if name in SLACK_SHARE else SLACK_PIXELS
+    aside = upright + SLACK_SHARE.get(name, 0.0) * (box[2] - box[0])
+    drawn = box + np.array([-aside, -upright, aside, upright]) + rng.normal(0, JITTER, 4)
+    drawn[[1, 3]] = np.clip(drawn[[1, 3]], 0, ROWS)
+    return drawn
+
+
+def split_at_seam(box: np.ndarray, mask: np.ndarray) -> list[tuple[list[float], np.ndarray]]:
+    """Box and mask [H, W] of what lies within the picture: as one part, or as a left and a right one across the seam.
+
+    box: x1, y1, x2, y2 with x1 < 0 or x2 > W where it runs across.
     """
-    columns = np.flatnonzero(mask.any(0))
-    if len(columns) == 0 or columns[0] > 0 or columns[-1] < mask.shape[1] - 1:
-        return [mask]
-    gaps = np.diff(columns)
-    if gaps.max(initial=1) == 1:
-        return [mask]
-    first_right = columns[gaps.argmax() + 1]
+    x1, y1, x2, y2 = (float(v) for v in box)
+    turn = np.floor(x1 / COLUMNS) * COLUMNS
+    x1, x2 = x1 - turn, x2 - turn
+    if x2 <= COLUMNS:
+        return [([x1, y1, x2, y2], mask)]
     left, right = mask.copy(), mask.copy()
-    left[:, first_right:] = False
-    right[:, :first_right] = False
-    return [left, right]
+    gap = round((x1 + x2 - COLUMNS) / 2)  # the middle of the columns that the box does not reach
+    left[:, gap:], right[:, :gap] = False, False
+    return [([0.0, y1, min(x2 - COLUMNS, COLUMNS), y2], left), ([x1, y1, float(COLUMNS), y2], right)]
 
 
 def _merge(out: Path, clips: list[Clip]) -> None:

@@ -1,8 +1,12 @@
 """The sensor: a world as a rotating 128-beam LiDAR sees it, a panorama of intensity, ambient light and range.
 
-A frame is taken at one instant (a real turn takes 0.1 s). Row 0 looks 22.5 degrees up, row 127 as far down, both a
-little higher in a clip whose sensor is tilted. Column 512 looks ahead and columns run clockwise: the picture reads as a
-person would see it, and columns 0 and 1023 are neighbours.
+A frame is taken at one instant (a real turn takes 0.1 s). The beams cover 22.5 degrees: row 0 looks 11 degrees up, row
+127 as far down, both a little higher in a clip whose sensor is tilted. So a pixel is 0.352 degrees wide and 0.176 high,
+and pictures are stretched twofold upwards. Column 512 looks along the sensor's heading and columns run clockwise: the
+picture reads as a person would see it, and columns 0 and 1023 are neighbours.
+
+A beam is as wide as its pixel, so five rays are averaged in each: its centre and its four corners, which it shares with
+its neighbours.
 """
 
 from __future__ import annotations
@@ -10,21 +14,19 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
-from embreex.mesh_construction import TriangleMesh
-from embreex.rtcore_scene import EmbreeScene
-from scipy.ndimage import map_coordinates
 
+from .optics import Optics
 from .scene import Mesh, World
+from .tracing import Hits, Tracer
 
 ROWS, COLUMNS = 128, 1024
-FIELD_OF_VIEW = np.radians(45.0)
+FIELD_OF_VIEW = np.radians(22.5)
 MAX_RANGE = 300.0  # metres; what lies farther is sky
 
 # One clip's sensor and exposure, where World.noise doesn't say otherwise.
 NOISE = {
     "intensity": 0.078,  # standard deviation as a share of the picture's bright end; where nothing returns, 0.6 of it
     "ambient": 0.07,  # the same in the dark; brighter pixels have less
-    "row": 0.007,  # relative differences between the beams' gains
     "dropout": 0.0008,  # share of rays lost for no reason
     "sensitivity": 1.0,  # photons a white surface at 1 m returns, relative to this sensor's
     "falloff": 65.0,  # metres at which the reported intensity has sunk to a half
@@ -33,20 +35,28 @@ NOISE = {
     "roll": 0.0,  # degrees
     "low": 5.0,  # percentile of intensity and of ambient light that is shown as black
     "high": 90.0,  # percentile that is shown as BRIGHT_END
-    "near": 4.5,  # the same of the ranges
+    "near": 11.0,  # the same of the ranges
     "far": 93.5,
 }
 BRIGHT_END = 0.9  # of white
 DETECTION = 1.3e-5  # a return is found where reflectivity / range^2 exceeds this (10 % at 88 m)
 FADING = 0.5  # standard deviation of the logarithm of a return's strength
 RESPONSE, AMBIENT_RESPONSE = 0.7, 0.6  # exponents by which the photon counts are compressed
-ROUGH, SMOOTH = 0.15, 1.0  # exponents of the cosine: rough surfaces send light back even at grazing angles
-SMOOTH_SURFACES = ("paint", "glass", "plastic")
-GLASS = 0.3  # dropout from which a surface is glass: what goes through it may come back from inside
-INSIDE = 0.5  # share of that which does
-ROOM, CABIN = 4.0, 1.0  # metres that the inside of a building and of a road user is deep
-PIXEL = 2 * np.pi / COLUMNS  # radians
-TRANSLUCENT = ("leaf", "leaves", "foliage", "grass", "bush", "hedge", "needle")
+INSIDE = 0.5  # share of the light through a pane that comes back from inside
+EDGE, EDGE_LOSS = 1.1, 0.08  # a beam that meets ranges this factor apart gives none at all with this probability
+
+
+def _beam_gains() -> np.ndarray:
+    """Relative gain of each beam in intensity and in ambient light, float64 [2, 128, 1]: a constant of the sensor.
+
+    Real beams come in fours, and differ by 3.5 to 4 % (standard deviation) in intensity, by 0.5 % in ambient light.
+    """
+    own = np.random.default_rng(128).standard_normal((2, ROWS))
+    fours = np.tile([0.02, 0.01, -0.02, -0.045], ROWS // 4)
+    return np.stack([1 + fours + 0.022 * own[0], 1 + 0.005 * own[1]])[..., None]
+
+
+GAINS = _beam_gains()
 
 
 @dataclass(frozen=True)
@@ -54,15 +64,20 @@ class Frame:
     """One turn of the sensor.
 
     image: uint8 [128, 1024, 3]: intensity, ambient, range.
-    users: int32 [128, 1024]: index into `World.users` of what each ray meets, -1 for none.
+    users: int32 [128, 1024]: index into `World.users` of what the middle of each pixel meets, -1 for none.
     unhidden: int32 [128, 1024]: what `users` would be if the street weren't there.
     range: float32 [128, 1024]: metres to the first surface without noise, inf where there is none.
+    boxes: float64 [users, 4]: x1, y1, x2, y2 in pixels around all of each road user, hidden or not and beyond the
+    picture's edges too (x from -1024 to 2048); NaN for one that is not in the scene.
+    distances: float64 [users]: metres from the sensor to the middle of each; NaN likewise.
     """
 
     image: np.ndarray
     users: np.ndarray
     unhidden: np.ndarray
     range: np.ndarray
+    boxes: np.ndarray
+    distances: np.ndarray
 
 
 def random_noise(rng: np.random.Generator) -> dict:
@@ -70,56 +85,59 @@ def random_noise(rng: np.random.Generator) -> dict:
     return {
         "intensity": NOISE["intensity"] * rng.uniform(0.6, 1.5),
         "ambient": NOISE["ambient"] * rng.uniform(0.6, 1.4),
-        "row": NOISE["row"] * rng.uniform(0.3, 2.0),
         "dropout": NOISE["dropout"] * rng.uniform(0.2, 3.0),
         "sensitivity": float(np.exp(rng.normal(0, 0.25))),
         "falloff": NOISE["falloff"] * float(np.exp(rng.normal(0, 0.25))),
-        "tilt": rng.uniform(0.3, 2.5),  # the real horizon lies near row 64 to 72
-        "pitch": rng.normal(0, 0.5),
-        "roll": rng.normal(0, 0.4),
+        "tilt": rng.uniform(0.1, 1.0),  # the real horizon lies near row 64 to 67
+        "pitch": rng.normal(0, 0.4),
+        "roll": rng.normal(0, 0.3),
         "low": NOISE["low"] + rng.uniform(-1, 1),
         "high": NOISE["high"] + rng.uniform(-2, 2),
-        "near": NOISE["near"] + rng.uniform(-1.5, 1.5),
+        "near": NOISE["near"] + rng.uniform(-1, 1),
         "far": NOISE["far"] + rng.uniform(-1.5, 1.5),
     }
 
 
-def beams(heading: float = 0.0, tilt: float = 0.0, pitch: float = 0.0, roll: float = 0.0) -> np.ndarray:
-    """Unit vectors float32 [128, 1024, 3] of all rays; angles in radians."""
-    elevation = tilt + FIELD_OF_VIEW * (0.5 - (np.arange(ROWS) + 0.5) / ROWS)
-    azimuth = np.pi - 2 * np.pi * (np.arange(COLUMNS) + 0.5) / COLUMNS
-    rays = np.empty((ROWS, COLUMNS, 3))
-    rays[..., 0] = np.cos(elevation)[:, None] * np.cos(azimuth)
-    rays[..., 1] = np.cos(elevation)[:, None] * np.sin(azimuth)
-    rays[..., 2] = np.sin(elevation)[:, None]
+def orientation(heading: float = 0.0, pitch: float = 0.0, roll: float = 0.0) -> np.ndarray:
+    """Rotation [3, 3] from the sensor's axes (ahead, left, up) to the world's; angles in radians."""
     cp, sp, cr, sr, ch, sh = (f(a) for a in (pitch, roll, heading) for f in (np.cos, np.sin))
     turn = np.array([[ch, -sh, 0], [sh, ch, 0], [0, 0, 1]])
     nose = np.array([[cp, 0, sp], [0, 1, 0], [-sp, 0, cp]])
     lean = np.array([[1, 0, 0], [0, cr, -sr], [0, sr, cr]])
-    return (rays @ (turn @ nose @ lean).T).astype(np.float32)
+    return turn @ nose @ lean
 
 
-class Tracer:
-    """Triangles ready for ray casting."""
+def beams(turn: np.ndarray | None = None, tilt: float = 0.0, corners: bool = False) -> np.ndarray:
+    """Unit vectors float32 [128, 1024, 3] through the pixels' centres, or [129, 1024, 3] through their corners.
 
-    def __init__(self, mesh: Mesh):
-        self.materials = np.asarray(mesh.materials)
-        corners = np.asarray(mesh.vertices, np.float32)[np.asarray(mesh.faces, np.int64)]
-        normals = np.cross(corners[:, 1] - corners[:, 0], corners[:, 2] - corners[:, 0])
-        self.normals = normals / np.maximum(np.linalg.norm(normals, axis=1, keepdims=True), 1e-12)
-        self.scene = EmbreeScene()
-        TriangleMesh(self.scene, corners)
+    Corner (i, j) is the upper left one of pixel (i, j). turn: an `orientation`; tilt in radians.
+    """
+    shift = 0.0 if corners else 0.5
+    elevation = tilt + FIELD_OF_VIEW * (0.5 - (np.arange(ROWS + corners) + shift) / ROWS)
+    azimuth = np.pi - 2 * np.pi * (np.arange(COLUMNS) + shift) / COLUMNS
+    rays = np.empty((len(elevation), COLUMNS, 3))
+    rays[..., 0] = np.cos(elevation)[:, None] * np.cos(azimuth)
+    rays[..., 1] = np.cos(elevation)[:, None] * np.sin(azimuth)
+    rays[..., 2] = np.sin(elevation)[:, None]
+    return (rays if turn is None else rays @ turn.T).astype(np.float32)
 
-    def nearest(self, origin: np.ndarray, rays: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """Distance float32 [N] (inf where nothing is met) and face int64 [N] (-1) along rays [N, 3] from origin [3]."""
-        origins = np.repeat(origin[None].astype(np.float32), len(rays), axis=0)
-        hit = self.scene.run(origins, rays, output=1)
-        face = hit["primID"].astype(np.int64)
-        return np.where(face >= 0, hit["tfar"], np.inf).astype(np.float32), face
 
-    def blocked(self, origins: np.ndarray, rays: np.ndarray) -> np.ndarray:
-        """Whether anything lies on rays [N, 3] from origins [N, 3]: bool [N]."""
-        return self.scene.run(origins, rays, query="OCCLUDED") >= 0
+def project(directions: np.ndarray, turn: np.ndarray, tilt: float = 0.0) -> tuple[np.ndarray, np.ndarray]:
+    """Column (0 to 1024) and row, both in pixels, in which directions [N, 3] from the sensor are seen."""
+    ahead, left, up = (directions @ turn).T
+    column = (np.pi - np.arctan2(left, ahead)) / (2 * np.pi) * COLUMNS
+    row = (0.5 - (np.arctan2(up, np.hypot(ahead, left)) - tilt) / FIELD_OF_VIEW) * ROWS
+    return column, row
+
+
+@dataclass(frozen=True)
+class _Users:
+    """The road users at one time: their triangles, whose each is, and where they are seen."""
+
+    tracer: Tracer | None
+    owner: np.ndarray  # int32 [faces], road user
+    centres: np.ndarray  # float32 [users, 3]
+    boxes: np.ndarray  # as in `Frame`
 
 
 class Sensor:
@@ -131,18 +149,8 @@ class Sensor:
     def __init__(self, world: World):
         self.world = world
         self.noise = {**NOISE, **world.noise}
+        self.optics = Optics(world)
         self.street = Tracer(world.static)
-        clip = np.random.default_rng([world.cloud_seed, 0])
-        self.grain = clip.standard_normal((48, 48, 48)).astype(np.float32)
-        self.gains = 1 + self.noise["row"] * clip.standard_normal((2, ROWS, 1))
-        self.materials = {
-            name: np.array([getattr(m, name) for m in world.materials], np.float32)
-            for name in ("reflectivity", "retroreflection", "dropout", "grain", "grain_size")
-        }
-        self.exponent = np.array(
-            [SMOOTH if any(word in m.name for word in SMOOTH_SURFACES) else ROUGH for m in world.materials]
-        )
-        self.translucent = np.array([any(word in m.name for word in TRANSLUCENT) for m in world.materials])
         if self.street.materials.max(initial=-1) >= len(world.materials):
             last = self.street.materials.max()
             raise ValueError(f"the street has material {last}, the world only {len(world.materials)} of them")
@@ -155,68 +163,41 @@ class Sensor:
 
     def render(self, t: float, rng: np.random.Generator) -> Frame:
         """The frame at time t (seconds); all of its noise comes from rng."""
-        pose, noise = self.pose(t), self.noise
-        rays = beams(pose[3], *np.radians([noise["tilt"], noise["pitch"], noise["roll"]])).reshape(-1, 3)
-        moving, owner, centres = self._road_users(t)
-        distance, face = self.street.nearest(pose[:3], rays)
-        users, unhidden = np.full((2, len(rays)), -1, np.int32)
-        material = self.street.materials[face]
-        normal = self.street.normals[face]
-        if moving is not None:
-            near, near_face = moving.nearest(pose[:3], rays)
-            met, front = near < MAX_RANGE, near < distance
-            unhidden[met] = owner[near_face[met]]
-            distance[front] = near[front]
-            users[front] = owner[near_face[front]]
-            material[front] = moving.materials[near_face[front]]
-            normal[front] = moving.normals[near_face[front]]
-        distance[distance > MAX_RANGE] = np.inf
-        hit = np.isfinite(distance)
-        users[~hit] = -1
+        pose = self.pose(t)
+        turn = orientation(pose[3], *np.radians([self.noise["pitch"], self.noise["roll"]]))
+        tilt = np.radians(self.noise["tilt"])
+        rays = np.concatenate([beams(turn, tilt, corners).reshape(-1, 3) for corners in (False, True)])
+        users = self._road_users(t, pose, turn, tilt)
+        distance, unhidden, hits = self._cast(pose[:3], rays, users)
 
-        material, normal, view, reach = material[hit], normal[hit], rays[hit], distance[hit]
-        point = pose[:3].astype(np.float32) + reach[:, None] * view
-        facing = -(normal * view).sum(1)
-        normal = normal * np.sign(facing)[:, None]  # surfaces have two sides: the one that is seen counts
-        reflectivity = self._reflectivity(material, point, reach, users[hit], centres)
-
-        depth = self._inside(material, point, users[hit])
-        signal, found, through = self._laser(reflectivity, np.abs(facing), reach, material, rng)
-        intensity = np.zeros(len(rays))
-        intensity[hit] = signal**RESPONSE
-        bright = np.percentile(intensity, noise["high"])
-        counted = np.sqrt(0.35 + 0.65 * np.clip(2.5 * intensity / bright, 0, 1))
-        intensity += rng.normal(0, 1, len(rays)) * counted * noise["intensity"] * bright
-        shown = np.zeros((ROWS, COLUMNS))
-        shown[hit.reshape(shown.shape)] = np.where(
-            found, np.maximum(reach + depth * through + rng.normal(0, 0.02, len(reach)), 0.1), 0
-        )
-
-        ambient = self._sky(rays, ~hit)
-        ambient[hit] = self._daylight(reflectivity, normal, point, material, moving)
-        ambient **= AMBIENT_RESPONSE
-        bright = np.percentile(ambient, noise["high"])
-        ambient += rng.normal(0, 1, len(rays)) * noise["ambient"] * bright * (1 - 0.7 * np.clip(ambient / bright, 0, 1))
-
-        low, high = noise["low"], noise["high"]
+        reflectivity = self.optics.reflectivity(hits, users.centres)
+        intensity, shown = self._laser(reflectivity, hits, len(rays), rng)
+        ambient = self._ambient(reflectivity, hits, rays, users.tracer, rng)
+        low, high = self.noise["low"], self.noise["high"]
         picture = [
-            expose(intensity.reshape(ROWS, COLUMNS) * self.gains[0], low, high),
-            expose(ambient.reshape(ROWS, COLUMNS) * self.gains[1], low, high),
-            expose(shown, noise["near"], noise["far"], measured=shown > 0),
+            expose(intensity * GAINS[0], low, high),
+            expose(ambient * GAINS[1], low, high),
+            expose(shown, self.noise["near"], self.noise["far"], measured=shown > 0),
         ]
-        maps = (values.reshape(ROWS, COLUMNS) for values in (users, unhidden, distance))
-        return Frame(np.stack(picture, axis=2), *maps)
+        seen = np.full(len(rays), -1, np.int32)
+        seen[hits.ray] = hits.user
+        maps = (values[: ROWS * COLUMNS].reshape(ROWS, COLUMNS) for values in (seen, unhidden, distance))
+        away = np.linalg.norm(users.centres - pose[:3], axis=1)
+        away = np.where(np.isnan(users.boxes[:, 0]), np.nan, away)
+        return Frame(np.stack(picture, axis=2), *maps, users.boxes, away)
 
-    def _road_users(self, t: float) -> tuple[Tracer | None, np.ndarray, np.ndarray]:
-        """All road users at time t as one Tracer, the user of each of its faces, and each user's centre [users, 3]."""
-        meshes, centres = [], np.zeros((len(self.world.users), 3), np.float32)
+    def _road_users(self, t: float, pose: np.ndarray, turn: np.ndarray, tilt: float) -> _Users:
+        count = len(self.world.users)
+        centres, boxes = np.zeros((count, 3), np.float32), np.full((count, 4), np.nan)
+        meshes = []
         for index, user in enumerate(self.world.users):
             mesh = user.mesh(t)
             if mesh is not None and len(mesh.faces):
                 meshes.append((index, mesh))
                 centres[index] = mesh.vertices.mean(0)
+                boxes[index] = _box(mesh.vertices - pose[:3], centres[index] - pose[:3], turn, tilt)
         if not meshes:
-            return None, np.empty(0, np.int32), centres
+            return _Users(None, np.empty(0, np.int32), centres, boxes)
         owner = np.repeat([i for i, _ in meshes], [len(m.faces) for _, m in meshes]).astype(np.int32)
         starts = np.cumsum([0] + [len(m.vertices) for _, m in meshes[:-1]])
         together = Mesh(
@@ -224,88 +205,111 @@ class Sensor:
             np.concatenate([m.faces + start for (_, m), start in zip(meshes, starts, strict=True)]),
             np.concatenate([m.materials for _, m in meshes]),
         )
-        return Tracer(together), owner, centres
+        return _Users(Tracer(together), owner, centres, boxes)
 
-    def _reflectivity(self, material, point, reach, user, centres) -> np.ndarray:
-        """Reflectivity at each hit: the material's, with its grain as far as a pixel doesn't average it out.
+    def _cast(self, origin: np.ndarray, rays: np.ndarray, users: _Users) -> tuple[np.ndarray, np.ndarray, Hits]:
+        """For all rays: distance (inf where nothing is met) and road user without the street; and what they meet."""
+        distance, face = self.street.nearest(origin, rays)
+        material, normal = self.street.materials[face], self.street.normals[face]
+        user, unhidden = np.full((2, len(rays)), -1, np.int32)
+        if users.tracer is not None:
+            tried = _rays_near(users.boxes)
+            near, near_face = users.tracer.nearest(origin, rays[tried])
+            met = near < MAX_RANGE
+            unhidden[tried[met]] = users.owner[near_face[met]]
+            front = near < distance[tried]
+            place, near_face = tried[front], near_face[front]
+            distance[place], user[place] = near[front], users.owner[near_face]
+            material[place], normal[place] = users.tracer.materials[near_face], users.tracer.normals[near_face]
+        distance[distance > MAX_RANGE] = np.inf
+        ray = np.flatnonzero(np.isfinite(distance))
+        view, reach, normal = rays[ray], distance[ray], normal[ray]
+        # Surfaces have two sides: the one that is seen counts.
+        normal = normal * -np.sign((normal * view).sum(1, keepdims=True))
+        point = origin.astype(np.float32) + reach[:, None] * view
+        return distance, unhidden, Hits(ray, view, reach, point, normal, material[ray], user[ray])
 
-        Road users carry their grain with them.
-        """
-        local = point.copy()
-        local[user >= 0] -= centres[user[user >= 0]]
-        # Courses of stone, boards, slats: most surfaces vary more upwards than along.
-        size = self.materials["grain_size"][material]
-        local *= np.array([1, 1, 2], np.float32) / size[:, None]
-        grain = np.zeros(len(point), np.float32)
-        for frequency, weight in ((0.37, 0.5), (1.0, 1.0), (2.6, 1.0)):
-            weight = weight / (1 + PIXEL * reach * frequency / size)
-            grain += weight * map_coordinates(self.grain, local.T * frequency, order=1, mode="grid-wrap")
-        # Linear interpolation between lattice points keeps about 0.55 of the lattice's standard deviation.
-        grain /= 0.55 * 1.5
-        return self.materials["reflectivity"][material] * np.clip(
-            1 + self.materials["grain"][material] * grain, 0.1, 3
+    def _laser(self, reflectivity: np.ndarray, hits: Hits, rays: int, rng) -> tuple[np.ndarray, np.ndarray]:
+        """Reported intensity, and range in metres (0: none), both float [128, 1024]."""
+        noise, optics = self.noise, self.optics
+        returned = optics.returned(reflectivity, hits)
+        signal, strength, reach, behind, dropout = np.zeros((5, rays), np.float32)
+        signal[hits.ray] = returned / (1 + (hits.distance / noise["falloff"]) ** 2)
+        strength[hits.ray] = returned / np.maximum(hits.distance, 1) ** 2
+        reach[hits.ray], behind[hits.ray] = hits.distance, optics.inside(hits)
+        dropout[hits.ray] = optics.of_dropout[hits.material]
+        # Of a pixel's five rays the one with the strongest return decides its range.
+        strengths = _samples(strength)
+        best = strengths.argmax(0)[None]
+        strongest, lost, inside = (
+            np.take_along_axis(samples, best, 0)[0] for samples in (strengths, _samples(dropout), _samples(behind))
         )
+        through = rng.random(lost.shape, np.float32) < lost
 
-    def _inside(self, material, point, user) -> np.ndarray:
-        """How far behind each hit light that the surface lets through meets something, in a room or a car."""
-        depth = np.zeros(len(point))
-        glass = np.flatnonzero(self.materials["dropout"][material] >= GLASS)
-        things = map_coordinates(self.grain, point[glass].T * 2, order=0, mode="grid-wrap")
-        depth[glass] = np.where(user[glass] >= 0, CABIN, ROOM) * np.clip(0.5 + 0.3 * things, 0.05, 1)
-        return depth
-
-    def _laser(self, reflectivity, cosine, reach, material, rng) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-        """Reported intensity of each hit, whether it gives a range, and whether light went through the surface."""
-        noise = self.noise
-        returned = reflectivity * cosine ** self.exponent[material]
-        returned += self.materials["retroreflection"][material] * cosine
-        strength = noise["sensitivity"] * returned / np.maximum(reach, 1) ** 2
-        found = strength * np.exp(rng.normal(0, FADING, len(reach))) > DETECTION
-        found &= rng.random(len(reach)) >= noise["dropout"]
-        dropout = self.materials["dropout"][material]
-        through = rng.random(len(reach)) < dropout
-        back = (dropout >= GLASS) & (rng.random(len(reach)) < INSIDE)
-        signal = returned / (1 + (reach / noise["falloff"]) ** 2)
         # The less a surface sends back at all (glass), the less of the light that is lost still counts.
-        return np.where(through, signal * (1 - dropout), signal), found & (~through | back), through
+        intensity = (_average(signal) * np.where(through, 1 - lost, 1)) ** RESPONSE
+        bright = np.percentile(intensity, noise["high"])
+        counted = np.sqrt(0.35 + 0.65 * np.clip(2.5 * intensity / bright, 0, 1))
+        intensity += rng.standard_normal(intensity.shape, np.float32) * counted * noise["intensity"] * bright
 
-    def _daylight(self, reflectivity, normal, point, material, moving) -> np.ndarray:
-        """Near-infrared daylight sent back by each hit: sun with shadows, and the sky it sees."""
-        world = self.world
-        sun = np.asarray(world.sun, np.float32)
-        towards = (normal * sun).sum(1)
-        # Leaves and blades let about half of the light through, and are too small to have one normal.
-        leaf = self.translucent[material]
-        towards = np.where(leaf, 0.5 + 0.2 * np.abs(towards), np.maximum(towards, 0))
-        lit = np.flatnonzero(towards > 0) if sun[2] > 0 and world.sunlight > 0 else np.empty(0, int)
-        start = point[lit] + 0.02 * normal[lit] + 0.02 * sun
-        rays = np.repeat(sun[None], len(lit), axis=0)
-        dark = self.street.blocked(start, rays)
-        if moving is not None:
-            dark |= moving.blocked(start, rays)
-        sunshine = np.zeros(len(point))
-        sunshine[lit] = towards[lit] * np.where(dark, np.where(leaf[lit], 0.6, 0.0), 1.0)
-        open_sky = np.where(leaf, 0.9, 0.5 + 0.5 * normal[:, 2])
-        return reflectivity * (world.sunlight * sunshine + world.skylight * open_sky)
+        reaches = _samples(reach)
+        shown = np.take_along_axis(reaches, best, 0)[0] + inside * through
+        back = ~through | ((inside > 0) & (rng.random(lost.shape, np.float32) < INSIDE))
+        found = back & self._detected(strongest, reaches, rng)
+        shown += rng.normal(0, 0.02, shown.shape)
+        return intensity, np.where(found, np.maximum(shown, 0.1), 0)
 
-    def _sky(self, rays, seen) -> np.ndarray:
-        """Brightness of the sky, float64 [N], along the rays where it is seen; 0 elsewhere."""
-        world = self.world
-        light = np.zeros(len(rays))
-        if not seen.any():
-            return light
-        view = rays[seen].astype(float)
-        flat = view[:, :2] / (np.maximum(view[:, 2:], 0) + 0.12)  # clouds lie on a plane high above
-        cover = np.zeros(len(view))
-        for octave in range(5):
-            where = np.vstack([flat.T * 1.3 * 2**octave + 7 * octave, np.full(len(view), 3.5 * octave)])
-            cover += map_coordinates(self.grain, where, order=1, mode="grid-wrap") / 1.6**octave
-        cover = np.clip(0.5 + 0.4 * cover + (world.clouds - 0.5), 0, 1)
-        strength = world.skylight + 0.45 * world.sunlight
-        glow = np.exp((view @ np.asarray(world.sun, float) - 1) * 12) * world.sunlight
-        haze = np.exp(-np.maximum(view[:, 2], 0) * 5)
-        light[seen] = strength * (0.5 + 0.3 * haze + 0.6 * cover) + 0.5 * glow
-        return light
+    def _detected(self, strength: np.ndarray, reaches: np.ndarray, rng) -> np.ndarray:
+        """Where returns are strong enough and not lost: bool [128, 1024], of each pixel's ranges [5, 128, 1024]."""
+        fading = np.exp(FADING * rng.standard_normal(strength.shape, np.float32))
+        edge = reaches.max(0) > EDGE * np.where(reaches > 0, reaches, np.inf).min(0)
+        lost = self.noise["dropout"] + EDGE_LOSS * edge
+        found = self.noise["sensitivity"] * strength * fading > DETECTION
+        return found & (rng.random(strength.shape, np.float32) >= lost)
+
+    def _ambient(self, reflectivity, hits: Hits, rays: np.ndarray, moving: Tracer | None, rng) -> np.ndarray:
+        """Near-infrared light, compressed and noisy: float [128, 1024]."""
+        light = np.zeros(len(rays), np.float32)
+        casters = [self.street] if moving is None else [self.street, moving]
+        light[hits.ray] = self.optics.daylight(reflectivity, hits, casters)
+        nothing = np.ones(len(rays), bool)
+        nothing[hits.ray] = False
+        light[nothing] = self.optics.sky(rays[nothing])
+        ambient = _average(light) ** AMBIENT_RESPONSE
+        bright = np.percentile(ambient, self.noise["high"])
+        spread = self.noise["ambient"] * bright * (1 - 0.7 * np.clip(ambient / bright, 0, 1))
+        return ambient + rng.standard_normal(ambient.shape, np.float32) * spread
+
+
+def _box(vertices: np.ndarray, centre: np.ndarray, turn: np.ndarray, tilt: float) -> np.ndarray:
+    """x1, y1, x2, y2 in pixels around vertices [N, 3] relative to the sensor; x runs on beyond the seam."""
+    column, row = project(vertices, turn, tilt)
+    middle = project(centre[None], turn, tilt)[0]
+    column = middle + (column - middle + COLUMNS / 2) % COLUMNS - COLUMNS / 2
+    return np.array([column.min(), row.min(), column.max(), row.max()])
+
+
+def _rays_near(boxes: np.ndarray) -> np.ndarray:
+    """Indices of the rays, centres and corners, that pass through or close by any of the boxes (as in `Frame`)."""
+    near = np.zeros((ROWS + 1, COLUMNS), bool)
+    for x1, y1, x2, y2 in boxes[~np.isnan(boxes[:, 0])]:
+        rows = slice(max(int(y1) - 1, 0), max(int(y2) + 3, 0))
+        near[rows, np.arange(int(np.floor(x1)) - 1, min(int(x2) + 3, int(x1) - 1 + COLUMNS)) % COLUMNS] = True
+    return np.flatnonzero(np.concatenate([near[:ROWS].ravel(), near.ravel()]))
+
+
+def _samples(values: np.ndarray) -> np.ndarray:
+    """The five rays of each pixel, [5, 128, 1024], of values [N] of all centres and then all corners."""
+    centre = values[: ROWS * COLUMNS].reshape(ROWS, COLUMNS)
+    corner = values[ROWS * COLUMNS :].reshape(ROWS + 1, COLUMNS)
+    right = np.roll(corner, -1, axis=1)
+    return np.stack([centre, corner[:-1], corner[1:], right[:-1], right[1:]])
+
+
+def _average(values: np.ndarray) -> np.ndarray:
+    """Mean over each pixel, its centre weighing as much as its corners together: float [128, 1024]."""
+    centre, *corners = _samples(values)
+    return 0.5 * centre + 0.125 * sum(corners)
 
 
 def expose(channel: np.ndarray, low: float, high: float, measured: np.ndarray | None = None) -> np.ndarray:

@@ -1,0 +1,62 @@
+"""What a small detector that saw simulated frames alone finds on real ones.
+
+    python benchmarks/transfer.py REAL_FOLDER [--dataset sim] [--recipe initialization-paper] [--seeds 0 1 2]
+        [--frames 6400] [--transforms flip roll] [--out runs/transfer]
+
+Trains the small network on the dataset's train split until it has seen that many frames, and prints the AP of each
+class on its val split and on the train frames of REAL_FOLDER (a folder in COCO format), and the means over the seeds.
+Runs are left in OUT, and a run that is there already is not made again.
+"""
+
+import argparse
+from dataclasses import replace
+from pathlib import Path
+
+import pandas as pd
+import torch
+
+from tdt4265 import data, evaluation, training
+from tdt4265.recipes import ALL_RECIPES
+
+
+def trained(recipe, frames: int, train: data.CocoDetection, seed: int, folder: Path) -> torch.nn.Module:
+    """The small network after whole passes over `train`, `frames` frames at least."""
+    torch.manual_seed(seed)
+    model = recipe.build_model(num_classes=train.num_classes)
+    augmented = train.with_transforms(data.transforms.pipeline(recipe.transforms))
+    epochs = -(-frames // len(train))
+    training.fit(
+        model, augmented, None, recipe.training, epochs=epochs, output_dir=folder, seed=seed, devices="cpu",
+        resume=True, header={"recipe": recipe.name, "parts": recipe.as_dict(), "fingerprint": train.fingerprint},
+    )  # fmt: skip
+    return model
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("real")
+    parser.add_argument("--dataset", default="sim")
+    parser.add_argument("--recipe", default="initialization-paper", choices=ALL_RECIPES)
+    parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2])
+    parser.add_argument("--frames", type=int, default=6400)
+    parser.add_argument("--transforms", nargs="*", default=["flip", "roll"])
+    parser.add_argument("--out", default="runs/transfer")
+    options = parser.parse_args()
+    recipe = replace(ALL_RECIPES[options.recipe].small(), transforms=tuple(options.transforms))
+    train, val = data.load(options.dataset)
+    real, _ = data.load(options.real)
+    rows = []
+    for seed in options.seeds:
+        model = trained(recipe, options.frames, train, seed, Path(options.out) / f"{recipe.name}-seed{seed}")
+        for name, dataset in ((train.name, val), (real.name, real)):
+            metrics = evaluation.evaluate(model, dataset)
+            rows.append({"seed": seed, "frames of": name, "mAP": metrics.map, **metrics.per_class})
+            print(pd.DataFrame(rows[-1:]).to_string(index=False, float_format="{:.4f}".format), flush=True)
+    table = pd.DataFrame(rows)
+    print("\n" + table.to_string(index=False, float_format="{:.4f}".format))
+    means = table.drop(columns="seed").groupby("frames of", sort=False).mean()
+    print(f"\nmeans of {len(options.seeds)} seeds\n" + means.to_string(float_format="{:.4f}".format))
+
+
+if __name__ == "__main__":
+    main()
