@@ -6,9 +6,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from .road_users import make_bicycle
 from .scene import Mesh
 from .shapes import Palette, box, copies, cylinder, disc, ellipsoid, join, leaves, loft, moved, quads, ring, tube
+from .two_wheelers import make_bicycle
 
 
 @dataclass(frozen=True)

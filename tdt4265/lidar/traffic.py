@@ -12,6 +12,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from . import road_users as ru
+from . import vehicles
+from .people import make_body
 from .scene import Mesh, RoadUser
 from .shapes import Palette
 
@@ -166,7 +168,7 @@ class _Crowd:
             ):
                 lane, s, d, heading = standing[i]
                 if wanted > 0 and self.book(lane, s, 2.4):
-                    self.add(ru.CAR, ru.make_car(rng, self.palette), s, d, heading + rng.normal(0, 0.03))
+                    self.add(ru.CAR, vehicles.make_car(rng, self.palette), s, d, heading + rng.normal(0, 0.03))
                     wanted -= 1
 
     def _standing_slots(self) -> list[tuple[object, float, float, float]]:
@@ -228,7 +230,7 @@ class _Crowd:
                     start = s + (self.own[0] if key == "own" else 0.0)
                     self.add(
                         ru.CAR,
-                        ru.make_car(rng, self.palette),
+                        vehicles.make_car(rng, self.palette),
                         start + speed * self.time,
                         d,
                         0.0 if direction > 0 else np.pi,
@@ -243,7 +245,7 @@ class _Crowd:
                     d = direction * (start + rng.uniform(-2, 2) + speed * self.time)
                     self.add(
                         ru.CAR,
-                        ru.make_car(rng, self.palette),
+                        vehicles.make_car(rng, self.palette),
                         junction.at + offset * junction.half,
                         d,
                         direction * np.pi / 2,
@@ -252,7 +254,7 @@ class _Crowd:
     def _large(self, category: int, near: float) -> None:
         """A bus or a truck: in the queue, oncoming, standing at its stop or passing by."""
         rng, street = self.rng, self.street
-        shape = (ru.make_bus if category == ru.BUS else ru.make_truck)(rng, self.palette)
+        shape = (vehicles.make_bus if category == ru.BUS else vehicles.make_truck)(rng, self.palette)
         half = float(np.abs(shape.vertices[:, 0]).max())
         kind = rng.choice(["queue", "oncoming", "passing"], p=[0.65, 0.2, 0.15])
         if kind == "passing" and not self.stands:
@@ -274,7 +276,7 @@ class _Crowd:
 
     def _motorcycle(self) -> None:
         rng, street = self.rng, self.street
-        shape = ru.make_motorcycle(rng, self.palette)
+        shape = vehicles.make_motorcycle(rng, self.palette)
         if rng.random() < 0.4:  # standing at the kerb
             side = int(rng.choice([-1, 1]))
             s = self.middle + rng.uniform(-10, 14)
@@ -291,7 +293,7 @@ class _Crowd:
         """A vehicle with its rider: two users, or one that holds both."""
         rng = self.rng
         motion = self.street.motion(s, d, heading)
-        body = ru.make_body(rng, self.palette, helmet=category == ru.MOTORCYCLE or rng.random() < 0.6)
+        body = make_body(rng, self.palette, helmet=category == ru.MOTORCYCLE or rng.random() < 0.6)
         kind, seat, lean, at = {
             ru.BICYCLE: ("bicycle", 0.98, rng.uniform(0.1, 0.5), -0.22),
             ru.SCOOTER: ("scooter", 1.08, 0.06, -0.05),
@@ -307,7 +309,7 @@ class _Crowd:
         count = int(cast.riders * 1.3 + rng.random())
         for k in range(count):
             scooter = cast.scooters > 0 and rng.random() < 0.35
-            shape = (ru.make_scooter if scooter else ru.make_bicycle)(rng, self.palette)
+            shape = (vehicles.make_scooter if scooter else vehicles.make_bicycle)(rng, self.palette)
             side, direction = int(rng.choice([-1, 1])), int(rng.choice([-1, 1]))
             # Beside the sensor there is room on the road only where there is a cycle lane.
             on_road = rng.random() < 0.85 and (side > 0 or street.cycle > 0)
@@ -334,8 +336,8 @@ class _Crowd:
         """Bicycles and scooters left singly or in pairs on the pavement, near the sensor's path."""
         rng, street, cast = self.rng, self.street, self.cast
         for category, count, make, reach in (
-            (ru.BICYCLE, cast.bicycles, ru.make_bicycle, 9.0),
-            (ru.SCOOTER, cast.scooters, ru.make_scooter, 5.0),
+            (ru.BICYCLE, cast.bicycles, vehicles.make_bicycle, 9.0),
+            (ru.SCOOTER, cast.scooters, vehicles.make_scooter, 5.0),
         ):
             stretch = 1 + abs(self.own[-1] - self.own[0]) / (2 * reach)
             left = round(count * stretch)
@@ -376,7 +378,7 @@ class _Crowd:
     def _person(self, s, d, heading, **how) -> None:
         rng = self.rng
         child = rng.random() < 0.06
-        body = ru.make_body(rng, self.palette, child=child)
+        body = make_body(rng, self.palette, child=child)
         arms = tuple(rng.uniform(0.8, 2.0, 2) * (rng.random(2) < 0.2))
         self.users.append(
             ru.Person(
