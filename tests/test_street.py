@@ -38,11 +38,33 @@ def test_worlds_are_whole(worlds):
             assert mesh.faces.min() >= 0 and mesh.faces.max() < len(mesh.vertices)
             assert len(mesh.materials) == len(mesh.faces)
             assert 0 <= mesh.materials.min() and mesh.materials.max() < len(world.materials)
-        assert 50_000 < len(world.static.faces) < 300_000
+        assert 50_000 < len(world.static.faces) <= 250_000
         names = {world.materials[i].name for i in np.unique(world.static.materials)}
         assert {"asphalt", "paving", "kerb", "bark", "glass", "window frame", "sign", "lamp post"} <= names
+        assert {"leaves", "needle leaves", "grass", "road marking"} <= {m.name for m in world.materials}
         assert world.sensor_path.shape == (101, 4)
         assert np.linalg.norm(world.sun) == pytest.approx(1.0) and world.sun[2] > 0
+
+
+def test_a_materials_optics_are_its_fields(worlds):
+    """Every world has mirrors, panes and leaves; panes are glass and mirror, walls and road markings do not."""
+    glossy = {"paint", "bus paint", "cab paint", "rim", "glass", "car glass", "bus glass", "truck glass", "headlamp"}
+    dull = {"road marking", "window frame", "tyre", "asphalt", "paving", "kerb", "jacket", "skin", "bark"}
+    leafy = {"leaves", "needle leaves", "grass"}
+    for world in worlds.values():
+        assert any(m.gloss for m in world.materials)
+        static = [world.materials[i] for i in np.unique(world.static.materials)]
+        assert any(m.pane for m in static) and any(m.translucent for m in static)
+        for material in world.materials:
+            assert material.gloss or not material.pane
+            assert material.pane == ("glass" in material.name), material
+            assert material.translucent == (material.name in leafy), material
+            assert material.gloss or material.name not in glossy, material
+            assert not material.gloss or not (material.name in dull or material.name.endswith("wall")), material
+            if material.name in ("glass", "car glass", "bus glass", "truck glass"):
+                assert 0.15 <= material.dropout <= 0.4
+            if material.translucent:
+                assert material.dropout <= 0.01
 
 
 def test_casts_hold_every_class(worlds):

@@ -18,7 +18,8 @@ from .scene import Mesh, RoadUser
 from .shapes import Palette
 
 if TYPE_CHECKING:
-    from .street import Dresser, Street
+    from .dressing import Dresser
+    from .street import Street
 
 
 @dataclass(frozen=True)
