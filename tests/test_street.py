@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from tdt4265.lidar import road_users, sensor, traffic
+from tdt4265.lidar import people, road_users, sensor, traffic, vehicles
 from tdt4265.lidar.scene import Mesh
 from tdt4265.lidar.shapes import Palette, box, ellipsoid, join, tube
 from tdt4265.lidar.street import KERB, make_street, make_world
@@ -38,11 +38,33 @@ def test_worlds_are_whole(worlds):
             assert mesh.faces.min() >= 0 and mesh.faces.max() < len(mesh.vertices)
             assert len(mesh.materials) == len(mesh.faces)
             assert 0 <= mesh.materials.min() and mesh.materials.max() < len(world.materials)
-        assert 50_000 < len(world.static.faces) < 300_000
+        assert 50_000 < len(world.static.faces) <= 250_000
         names = {world.materials[i].name for i in np.unique(world.static.materials)}
         assert {"asphalt", "paving", "kerb", "bark", "glass", "window frame", "sign", "lamp post"} <= names
+        assert {"leaves", "needle leaves", "grass", "road marking"} <= {m.name for m in world.materials}
         assert world.sensor_path.shape == (101, 4)
         assert np.linalg.norm(world.sun) == pytest.approx(1.0) and world.sun[2] > 0
+
+
+def test_a_materials_optics_are_its_fields(worlds):
+    """Every world has mirrors, panes and leaves; panes are glass and mirror, walls and road markings do not."""
+    glossy = {"paint", "bus paint", "cab paint", "rim", "glass", "car glass", "bus glass", "truck glass", "headlamp"}
+    dull = {"road marking", "window frame", "tyre", "asphalt", "paving", "kerb", "jacket", "skin", "bark"}
+    leafy = {"leaves", "needle leaves", "grass"}
+    for world in worlds.values():
+        assert any(m.gloss for m in world.materials)
+        static = [world.materials[i] for i in np.unique(world.static.materials)]
+        assert any(m.pane for m in static) and any(m.translucent for m in static)
+        for material in world.materials:
+            assert material.gloss or not material.pane
+            assert material.pane == ("glass" in material.name), material
+            assert material.translucent == (material.name in leafy), material
+            assert material.gloss or material.name not in glossy, material
+            assert not material.gloss or not (material.name in dull or material.name.endswith("wall")), material
+            if material.name in ("glass", "car glass", "bus glass", "truck glass"):
+                assert 0.15 <= material.dropout <= 0.4
+            if material.translucent:
+                assert material.dropout <= 0.01
 
 
 def test_casts_hold_every_class(worlds):
@@ -88,23 +110,60 @@ def test_vehicles_do_not_stand_in_one_another(worlds):
         assert apart.min(initial=99) > 1.7, key
 
 
-def test_users_have_their_real_size():
+# Metres long (between the outermost points along x), wide and high.
+SIZES = {
+    vehicles.make_car: ((3.3, 5.7), (1.6, 2.5), (1.3, 2.4)),
+    vehicles.make_truck: ((5.7, 14.5), (1.9, 3.1), (2.2, 4.2)),
+    vehicles.make_bicycle: ((1.5, 2.0), (0.3, 0.7), (0.9, 1.3)),
+    vehicles.make_scooter: ((0.95, 1.3), (0.35, 0.6), (1.0, 1.35)),
+    vehicles.make_motorcycle: ((1.7, 2.3), (0.6, 0.9), (1.0, 1.4)),
+}
+
+
+@pytest.mark.parametrize("make", SIZES, ids=lambda make: make.__name__)
+def test_vehicles_have_their_real_size(make):
     rng, palette = np.random.default_rng(0), Palette()
-    sizes = {
-        road_users.make_car: ((3.3, 5.7), (1.6, 2.5), (1.35, 2.4)),
-        road_users.make_bus: ((9, 19), (2.4, 3.2), (2.9, 3.7)),
-        road_users.make_truck: ((5.9, 9.7), (2.4, 3.1), (2.2, 4.2)),
-        road_users.make_bicycle: ((1.5, 2.0), (0.3, 0.7), (0.9, 1.3)),
-        road_users.make_scooter: ((0.95, 1.3), (0.35, 0.6), (1.0, 1.35)),
-        road_users.make_motorcycle: ((1.9, 2.3), (0.6, 0.9), (1.0, 1.4)),
-    }
-    for make, ranges in sizes.items():
-        for _ in range(5):
-            mesh = make(rng, palette)
-            extent = np.ptp(mesh.vertices, axis=0)
-            for length, (low, high) in zip(extent, ranges, strict=True):
-                assert low < length < high, (make.__name__, extent)
-            assert abs(mesh.vertices[:, 2].min()) < 0.06  # wheels on the ground
+    for _ in range(20):
+        mesh = make(rng, palette)
+        assert np.isfinite(mesh.vertices).all() and 0 <= mesh.faces.min() and mesh.faces.max() < len(mesh.vertices)
+        assert len(mesh.materials) == len(mesh.faces) and mesh.materials.max() < len(palette.materials)
+        extent = np.ptp(mesh.vertices, axis=0)
+        for length, (low, high) in zip(extent, SIZES[make], strict=True):
+            assert low < length < high, extent
+        assert abs(mesh.vertices[:, 2].min()) < 0.06  # wheels on the ground
+
+
+def test_buses_are_rigid_or_articulated_and_long_ones_may_be_bent():
+    rng, palette = np.random.default_rng(0), Palette()
+    rigid, articulated = [], []
+    for _ in range(40):
+        mesh = vehicles.make_bus(rng, palette)
+        assert np.isfinite(mesh.vertices).all() and abs(mesh.vertices[:, 2].min()) < 0.06
+        assert 2.9 < np.ptp(mesh.vertices[:, 2]) < 3.8
+        bellows = {palette.materials[i].name for i in np.unique(mesh.materials)} & {"bellows"}
+        (articulated if bellows else rigid).append(np.ptp(mesh.vertices[:, :2], axis=0))
+    rigid, articulated = np.array(rigid), np.array(articulated)
+    assert rigid[:, 0].min() > 9.4 and rigid[:, 0].max() < 14.8 and (abs(rigid[:, 1] - 2.85) < 0.35).all()
+    assert 5 <= len(articulated) <= 20
+    assert 15.5 < articulated[:, 0].min() and 18.0 < articulated[:, 0].max() < 25.0
+    assert articulated[:, 1].min() < 3.5 < articulated[:, 1].max() < 12  # straight, and bent
+
+
+def test_people_are_of_human_size_and_mostly_in_bright_clothes():
+    """Most cloth is bright in the near infrared; a sixth of the jackets is dark."""
+    rng, palette = np.random.default_rng(0), Palette()
+    heights, widths = [], []
+    for _ in range(200):
+        body = people.make_body(rng, palette)
+        assert np.isfinite(body.shape.vertices).all()
+        standing = body.pose(np.zeros(len(road_users.PARTS)), body.hip_height)
+        _, width, height = np.ptp(standing.vertices, axis=0)
+        heights.append(height), widths.append(width)
+    assert np.mean(heights) == pytest.approx(1.72, abs=0.03) and 1.4 < min(heights) < max(heights) < 2.1
+    assert 0.48 < np.median(widths) < 0.62
+    jackets = np.array([m.reflectivity for m in palette.materials if m.name == "jacket"])
+    assert 0.08 < (jackets < 0.3).mean() < 0.24 and (jackets > 0.6).mean() > 0.6
+    assert people.make_body(rng, palette, child=True).hip_height < 0.8
 
 
 def test_walker_swings_its_legs_and_keeps_its_feet_on_the_ground():
@@ -112,7 +171,7 @@ def test_walker_swings_its_legs_and_keeps_its_feet_on_the_ground():
     street = make_street(rng, "street")
     time = np.arange(101) / 10
     motion = street.motion(-5 + 1.4 * time, 8.0, 0.0)
-    person = road_users.Person(road_users.PERSON, road_users.make_body(rng, palette), motion)
+    person = road_users.Person(road_users.PERSON, people.make_body(rng, palette), motion)
     lengths, lowest, highest = [], [], []
     for t in np.arange(0, 2, 0.1):
         mesh, ground = person.mesh(t), motion.at(t)[0][2]

@@ -1,0 +1,140 @@
+"""Setting things at places of a street: `Site` bends meshes into the world, `Placer` knows trees, benches, houses."""
+
+from __future__ import annotations
+
+from functools import cached_property
+
+import numpy as np
+
+from . import buildings, furniture, plants
+from .scene import Mesh
+from .shapes import Palette, moved
+from .street import KERB, Block, Street
+from .two_wheelers import make_bicycle
+
+# Trees in three grades of detail, each up to so many metres from the sensor's path: number of leaves, their size in
+# metres. A leaf is 1 to 4 pixels at any distance.
+TREE_GRADES = {15.0: (2600, 0.16), 42.0: (2000, 0.2), np.inf: (430, 0.45)}
+CLEARANCE = 5.0  # metres around the sensor's path without trees
+
+
+def facing_street(side: int) -> float:
+    """Heading by which what has its front towards -y turns it to the street from the given side."""
+    return 0.0 if side > 0 else np.pi
+
+
+class Site:
+    """Collects meshes in street coordinates and bends them into the world."""
+
+    def __init__(self, street: Street) -> None:
+        self.street = street
+        self.parts: list[Mesh] = []
+
+    def drape(self, mesh: Mesh) -> None:
+        """Add what follows the ground vertex by vertex: the ground itself, markings, walls, fences."""
+        self._bend(mesh, self.street.height(mesh.vertices[:, 0], mesh.vertices[:, 1]))
+
+    def build(self, mesh: Mesh, s: float, d: float, heading: float) -> None:
+        """Add what stands level at (s, d) but bends with the street: rows of houses."""
+        self._bend(moved(mesh, s, d, KERB, heading), self.street.height(s, d))
+
+    def stand(self, mesh: Mesh, s: float, d: float, heading: float = 0.0, scale=1.0) -> None:
+        """Add what stands upright at (s, d) and is too small for the street's bend to show: trees, poles."""
+        x, y = self.street.place(s, d)
+        z = self.street.height(s, d) + KERB
+        self.parts.append(moved(mesh, x, y, z, heading + self.street.bend * s, scale))
+
+    def _bend(self, mesh: Mesh, lift: np.ndarray) -> None:
+        x, y = self.street.place(mesh.vertices[:, 0], mesh.vertices[:, 1])
+        vertices = np.stack([x, y, mesh.vertices[:, 2] + lift], 1).astype(np.float32)
+        self.parts.append(Mesh(vertices, mesh.faces, mesh.materials))
+
+
+class Placer:
+    """Sets single things at places of a street, and notes which of them people and cars may use.
+
+    seats: s, d, heading of places to sit; stops: s, d, side where people wait; lots: s, d, heading of parking places
+    off the street.
+    """
+
+    def __init__(
+        self, rng: np.random.Generator, street: Street, palette: Palette, site: Site, path: tuple[float, float]
+    ) -> None:
+        self.rng, self.street, self.palette, self.site, self.path = rng, street, palette, site, path
+        self.season = plants.season(rng, palette)
+        self.trees = self._grow_trees()
+        self.bushes = [plants.bush(rng, self.season, rng.uniform(1, 2.5), rng.uniform(0.8, 1.8)) for _ in range(3)]
+        self.conifers = rng.choice([0.05, 0.4])
+        self.tall = rng.uniform(7, 21)  # typical height of the terraces
+        self.lamp = furniture.lamp_post(rng, palette)
+        self.seats: list[tuple[float, float, float]] = []
+        self.stops: list[tuple[float, float, int]] = []
+        self.lots: list[tuple[float, float, float]] = []
+
+    def _grow_trees(self) -> list[list[Mesh]]:
+        """For each grade of detail three broadleaf trees and a conifer, to stand again and again, turned and scaled."""
+        rng, grown = self.rng, []
+        height = rng.uniform(7, 15)
+        for budget, leaf in TREE_GRADES.values():
+            kinds = [
+                plants.tree(rng, self.season, height * rng.uniform(0.7, 1.3), budget=budget, leaf=leaf)
+                for _ in range(3)
+            ]
+            kinds.append(plants.tree(rng, self.season, rng.uniform(8, 17), conifer=True, budget=budget, leaf=leaf))
+            grown.append(kinds)
+        return grown
+
+    @cached_property
+    def bicycles(self) -> list[Mesh]:
+        """Those that stand in racks."""
+        return [make_bicycle(self.rng, self.palette) for _ in range(3)]
+
+    # ---- what is set again and again
+
+    def tree(self, s: float, d: float, grow: float = 1.0) -> None:
+        """A tree at (s, d), `grow` times as tall as usual here; none where it would stand in the sensor's face."""
+        rng = self.rng
+        distance = np.hypot(s - min(max(s, self.path[0]), self.path[1]), d - self.street.own_lane)
+        if distance < CLEARANCE:
+            return
+        grade = next(k for k, reach in enumerate(TREE_GRADES) if distance < reach)
+        mesh = self.trees[grade][3 if rng.random() < self.conifers else rng.integers(3)]
+        size = grow * rng.uniform(0.75, 1.25)
+        self.site.stand(mesh, s, d, rng.uniform(0, 6.3), scale=(size, size, size * rng.uniform(0.9, 1.15)))
+
+    def bush(self, s: float, d: float) -> None:
+        rng = self.rng
+        self.site.stand(self.bushes[rng.integers(3)], s, d, rng.uniform(0, 6.3), scale=rng.uniform(0.6, 1.3))
+
+    def bench(self, s: float, d: float, side: int) -> None:
+        self.site.stand(furniture.bench(self.rng, self.palette), s, d, facing_street(side))
+        self.seats.append((s, d, -side * np.pi / 2))
+
+    def rack(self, s: float, d: float) -> None:
+        rng = self.rng
+        rack = furniture.bicycle_rack(rng, self.palette, int(rng.integers(4, 10)), self.bicycles)
+        self.site.stand(rack, s, d, rng.choice([0, np.pi / 2]))
+
+    def along(self, mesh: Mesh, s: float, d: float) -> None:
+        """Drape a mesh that runs along x from 0."""
+        self.site.drape(moved(mesh, s, d, KERB))
+
+    def house(self, start: float, length: float, side: int, d: float, depth: float, height: float, **how: bool) -> None:
+        """A building from `start` along the street, its front `d` metres from the middle line and facing it."""
+        mesh = buildings.building(self.rng, self.palette, length, depth, height, **how)
+        if side > 0:
+            self.site.build(mesh, start, d, 0.0)
+        else:
+            self.site.build(mesh, start + length, -d, np.pi)
+
+    def within(self, block: Block) -> float:
+        """Somewhere in a block, near the middle of the street where that is possible."""
+        return float(self.rng.uniform(*np.clip((-20, 30), block.start, block.stop)))
+
+    def anywhere(self, block: Block) -> float:
+        return float(self.rng.uniform(block.start, block.stop))
+
+    def paved(self, s: float, d: float, crossing: float = 0.0) -> bool:
+        """Whether (s, d) is off the roadway, and farther than `crossing` metres from each zebra crossing."""
+        street = self.street
+        return not street.on_road(s, d) and all(abs(s - c) > crossing for c in street.crossings)
