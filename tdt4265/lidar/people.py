@@ -114,7 +114,7 @@ def _trouser_reflectivity(rng: np.random.Generator) -> float:
 def _torso(scale: float, girth: float, outfit: Outfit) -> Mesh:
     """The upper garment, from its hem over hips, waist, chest and shoulders to the neck."""
     height, depth = 0.56 * scale, 0.13 * girth
-    hips = 0.16 * girth
+    hips = 0.177 * girth
     heights = (-outfit.hem, -0.4 * outfit.hem, 0.0, 0.4 * height, 0.8 * height, 0.98 * height, 1.06 * height)
     widths = (hips * outfit.flare, hips * 1.08, hips, 0.15 * girth, 0.175 * girth, 0.15 * girth, 0.06 * girth)
     depths = (depth * outfit.flare, depth * 1.08, depth, 0.9 * depth, depth, 0.75 * depth, 0.4 * depth)

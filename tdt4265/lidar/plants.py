@@ -69,10 +69,16 @@ def _broadleaf(rng: np.random.Generator, plants: Season, height: float, budget: 
     parts = [_trunk(rng, height, foot, plants.bark), *boughs]
     amount = int(budget * plants.foliage)
     if amount:
-        middle = foot + np.array([0, 0, 0.55 * crown_height])
-        cloud = _crown(rng, amount, middle, spread, 0.56 * crown_height, tips)
+        middle, radii = (
+            foot + np.array([0, 0, 0.55 * crown_height]),
+            np.array([1.15 * spread] * 2 + [0.56 * crown_height]),
+        )
+        cloud = _crown(rng, amount, middle, radii, tips)
         cloud = cloud[cloud[:, 2] > 0.75 * stem]
         parts.append(leaves(rng, cloud, leaf, rng.choice(plants.leaf, len(cloud))))
+        # A real crown is closed: few but large leaves within it stop the view between the fine ones.
+        inside = middle + 0.72 * radii * _ball(rng, amount // 8, 0.05)
+        parts.append(leaves(rng, inside, 4 * leaf, rng.choice(plants.leaf, len(inside))))
     return join(parts)
 
 
@@ -105,11 +111,11 @@ def _boughs(
 
 
 def _crown(
-    rng: np.random.Generator, amount: int, middle: np.ndarray, spread: float, half_height: float, tips: np.ndarray
+    rng: np.random.Generator, amount: int, middle: np.ndarray, radii: np.ndarray, tips: np.ndarray
 ) -> np.ndarray:
     """Where leaves grow [N, 3]: half over an ellipsoid with holes in it, half in clumps around the boughs' ends."""
-    half = amount // 2
-    shell = middle + _ball(rng, half, 0.6) * (1.15 * spread, 1.15 * spread, half_height)
+    half, spread = amount // 2, radii[0] / 1.15
+    shell = middle + _ball(rng, half, 0.6) * radii
     holes = middle + rng.normal(0, 0.8 * spread, (4, 1, 3))
     shell = shell[(((shell - holes) / (0.3 * spread)) ** 2).sum(2).min(0) > 1]
     clumps = tips[rng.integers(0, len(tips), amount - half)] + rng.normal(0, 0.19 * spread, (amount - half, 3))
