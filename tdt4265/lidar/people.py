@@ -84,6 +84,7 @@ def _spread(limb: Mesh, slant: float) -> Mesh:
 
 
 def _outfit(rng: np.random.Generator, palette: Palette, scale: float) -> Outfit:
+    """Random clothes: short and long jackets, coats, skirts, some bare arms and legs."""
     jacket = palette.add("jacket", _jacket_reflectivity(rng), grain=rng.choice([0.1, 0.2, 0.35]), grain_size=0.12)
     trousers = palette.add("trousers", _trouser_reflectivity(rng), grain=0.2, grain_size=0.12)
     skin = palette.add("skin", rng.uniform(0.4, 0.6))
