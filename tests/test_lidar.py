@@ -448,9 +448,9 @@ def test_the_command_writes_a_street(tmp_path, capsys):
 
 
 def test_a_folder_knows_the_simulator_that_made_it(finished, tmp_path):
-    assert folder.is_current(finished) and not folder.is_current(tmp_path)
+    assert not folder.is_stale(finished) and not folder.is_stale(tmp_path), "no simulation is no stale one"
     (tmp_path / folder.SETTINGS).write_text(json.dumps({"version": folder.VERSION - 1}))
-    assert not folder.is_current(tmp_path)
+    assert folder.is_stale(tmp_path)
 
 
 def test_bad_requests_get_one_line(tmp_path, capsys):
