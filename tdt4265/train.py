@@ -294,7 +294,7 @@ def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="python -m tdt4265.train", description="Train a recipe of the course.")
     parser.add_argument("recipe", help=", ".join(ALL_RECIPES))
     parser.add_argument("--epochs", type=int, default=0, help="0 (default): the demonstration; else the full protocol")
-    parser.add_argument("--dataset", default="sim", help="sim (default), sim-clips, sample, tdt4265 or a folder in COCO format")
+    parser.add_argument("--dataset", default="sim", help="sim (default), sim-clips, sample, tdt4265 or a folder")
     parser.add_argument("--size", default="auto", help="report, small, or auto (default): report on a GPU, else small")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--devices", default="auto", help="auto (default), cpu, or how many GPUs or processes")
