@@ -27,11 +27,16 @@ class Optics:
     def __init__(self, world: World):
         self.world = world
         self.grain = np.random.default_rng([world.cloud_seed, 0]).standard_normal((48, 48, 48)).astype(np.float32)
-        number = ("reflectivity", "retroreflection", "dropout", "grain", "grain_size")
-        for name in number:
-            setattr(self, f"of_{name}", np.array([getattr(m, name) for m in world.materials], np.float32))
-        for name in ("gloss", "pane", "translucent"):
-            setattr(self, f"is_{name}", np.array([getattr(m, name) for m in world.materials], bool))
+        self.of_reflectivity = self._column("reflectivity")
+        self.of_retroreflection = self._column("retroreflection")
+        self.of_dropout = self._column("dropout")
+        self.of_grain, self.of_grain_size = self._column("grain"), self._column("grain_size")
+        self.is_gloss, self.is_pane = self._column("gloss") > 0, self._column("pane") > 0
+        self.is_translucent = self._column("translucent") > 0
+
+    def _column(self, name: str) -> np.ndarray:
+        """One property of all materials, float32 [materials]."""
+        return np.array([getattr(material, name) for material in self.world.materials], np.float32)
 
     def reflectivity(self, hits: Hits, centres: np.ndarray) -> np.ndarray:
         """Diffuse reflectivity at each hit, float32 [N]: its material's, with the grain that a pixel leaves of it.
