@@ -41,7 +41,7 @@ NOISE = {
 BRIGHT_END = 0.9  # of white
 DETECTION = 1.3e-5  # a return is found where reflectivity / range^2 exceeds this (10 % at 88 m)
 FADING = 0.5  # standard deviation of the logarithm of a return's strength
-RESPONSE, AMBIENT_RESPONSE = 0.7, 0.6  # exponents by which the photon counts are compressed
+RESPONSE, AMBIENT_RESPONSE = 0.9, 0.6  # exponents by which the photon counts are compressed
 INSIDE = 0.5  # share of the light through a pane that comes back from inside
 EDGE, EDGE_LOSS = 1.1, 0.08  # a beam that meets ranges this factor apart gives none at all with this probability
 

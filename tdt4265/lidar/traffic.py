@@ -278,20 +278,20 @@ class _Crowd:
         """A bus or a truck: ahead or behind in the lane, oncoming, crossing, or standing at the kerb."""
         rng, street, time = self.rng, self.street, self.time
         half = float(np.abs(shape.vertices[:, 0]).max())
-        kinds = {"lane": 0.24, "oncoming": 0.39, "kerb": 0.07, "cross": 0.3}
+        kinds = {"lane": 0.25, "oncoming": 0.42, "kerb": 0.07, "cross": 0.26}
         if category == ru.TRUCK:
-            kinds = {"lane": 0.34, "oncoming": 0.54, "kerb": 0.08, "cross": 0.04}
+            kinds = {"lane": 0.42, "oncoming": 0.5, "kerb": 0.08, "cross": 0.0}
         kind = rng.choice(list(kinds), p=list(kinds.values()))
         crossing = [j for j in street.junctions if any(j.arms)]
         if self.stands and rng.random() < 0.6:
             kind = "cross"
-        close = rng.random() < 0.13
+        close = rng.random() < 0.1
         if kind == "cross" and crossing:
             junction = crossing[rng.integers(len(crossing))]
             self._arrive(category, shape, junction, self._arm(junction))
             return
         for _ in range(10):  # until there is room
-            far = half + (3.0 if close else rng.uniform(*((35.0, 120.0) if category == ru.BUS else (15.0, 50.0))))
+            far = half + (3.0 if close else rng.uniform(*((45.0, 125.0) if category == ru.BUS else (15.0, 50.0))))
             if kind == "lane" and self.cast.speed > 0:
                 lane, heading, (d, speed) = "own", 0.0, self.lanes["own"]
                 start = rng.choice([-1, 1]) * far + self.own[0]
@@ -382,14 +382,14 @@ class _Crowd:
         rng, street, cast = self.rng, self.street, self.cast
         for category, left, make, reach in (
             (ru.BICYCLE, round(cast.bicycles * self.stretch), make_bicycle, 19.0),
-            (ru.SCOOTER, round(cast.scooters * self.stretch), make_scooter, 5.0),
+            (ru.SCOOTER, round(cast.scooters * self.stretch), make_scooter, 3.0),
         ):
             while left > 0:
                 side = int(rng.choice([-1, 1]))
                 s = self._near(reach)
                 if not self._open(s, 1.5):
                     s += 5
-                d = side * (street.kerb(side) + rng.uniform(0.3, min(3.5, street.pavement[side < 0])))
+                d = side * (street.kerb(side) + rng.uniform(0.3, min(2.5, street.pavement[side < 0])))
                 # Bicycles lean against walls and racks, mostly seen from the side; scooters are left anyhow.
                 heading = rng.uniform(0, 2 * np.pi) if category == ru.SCOOTER else rng.normal(np.pi / 2, 0.6)
                 for k in range(min(left, 1 + (rng.random() < 0.3))):
