@@ -1,9 +1,11 @@
 """The simulator's worlds: what stands in them, who moves how, and that they are the same each time."""
 
+import dataclasses
+
 import numpy as np
 import pytest
 
-from tdt4265.lidar import people, road_users, sensor, traffic, vehicles
+from tdt4265.lidar import buildings, furniture, people, plants, road_users, sensor, traffic, vehicles
 from tdt4265.lidar.scene import Mesh
 from tdt4265.lidar.shapes import Palette, box, ellipsoid, join, tube
 from tdt4265.lidar.street import KERB, make_street, make_world
@@ -164,6 +166,46 @@ def test_people_are_of_human_size_and_mostly_in_bright_clothes():
     jackets = np.array([m.reflectivity for m in palette.materials if m.name == "jacket"])
     assert 0.08 < (jackets < 0.3).mean() < 0.24 and (jackets > 0.6).mean() > 0.6
     assert people.make_body(rng, palette, child=True).hip_height < 0.8
+
+
+@pytest.mark.parametrize("conifer", [False, True])
+@pytest.mark.parametrize("foliage", [0.0, 1.0])
+def test_trees_stand_on_the_ground_and_are_as_tall_as_asked(conifer, foliage):
+    rng, palette = np.random.default_rng(0), Palette()
+    season = dataclasses.replace(plants.season(rng, palette), foliage=foliage)
+    for height in (6.0, 15.0):
+        mesh = plants.tree(rng, season, height, conifer=conifer, budget=500)
+        assert np.isfinite(mesh.vertices).all()
+        assert 0.6 * height < mesh.vertices[:, 2].max() < 1.6 * height
+        assert -1.0 < mesh.vertices[:, 2].min() <= 0
+        assert 0.2 * height < np.ptp(mesh.vertices[:, 0]) < 1.5 * height
+
+
+def test_furniture_and_buildings_have_their_real_size():
+    rng, palette = np.random.default_rng(0), Palette()
+    season = plants.season(rng, palette)
+    heights = {
+        furniture.lamp_post: (3.5, 9.5),
+        furniture.sign_post: (2.3, 3.4),
+        furniture.traffic_light: (3.3, 3.7),
+        furniture.shelter: (2.3, 2.7),
+        furniture.bollard: (0.4, 1.1),
+        furniture.bench: (0.6, 0.95),
+        furniture.litter_bin: (0.6, 1.2),
+        furniture.cabinet: (0.8, 3.1),
+        furniture.column: (3.5, 13.0),
+        furniture.playground: (2.2, 2.5),
+    }
+    meshes = [(make(rng, palette), low, high) for make, (low, high) in heights.items() for _ in range(5)]
+    meshes.append((furniture.planter(rng, palette, season), 0.5, 2.2))
+    meshes.append((furniture.fence(rng, palette, 7.0), 0.7, 1.8))
+    meshes.append((furniture.bicycle_rack(rng, palette, 5, [vehicles.make_bicycle(rng, palette)]), 0.7, 1.4))
+    meshes.append((buildings.building(rng, palette, 12.0, 9.0, 6.0, gabled=True), 8.0, 13.5))
+    meshes.append((buildings.building(rng, palette, 12.0, 9.0, 6.0, gabled=False, far=True), 7.9, 9.0))
+    for mesh, low, high in meshes:
+        assert np.isfinite(mesh.vertices).all() and mesh.faces.max() < len(mesh.vertices)
+        assert len(mesh.materials) == len(mesh.faces) and mesh.materials.max() < len(palette.materials)
+        assert low < np.ptp(mesh.vertices[:, 2]) < high, palette.materials[mesh.materials[0]].name
 
 
 def test_walker_swings_its_legs_and_keeps_its_feet_on_the_ground():

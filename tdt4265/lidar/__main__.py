@@ -15,10 +15,14 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--train-clips", type=int, help=f"streets to train on; default: {shape['train_clips']}")
     parser.add_argument("--val-clips", type=int, help=f"streets to evaluate on; default: {shape['val_clips']}")
     parser.add_argument(
-        "--frames", type=int, help=f"of each clip; default: {shape['train_frames']} (train), {shape['val_frames']} (val)"
+        "--frames",
+        type=int,
+        help=f"of each clip; default: {shape['train_frames']} of train, {shape['val_frames']} of val",
     )
     parser.add_argument("--interval", type=float, help=f"seconds between frames; default: {shape['interval']:g}")
-    parser.add_argument("--clips", action="store_true", help="the real dataset's shape: 16 + 3 clips of 100, 10 a second")
+    parser.add_argument(
+        "--clips", action="store_true", help="the real dataset's shape: 16 + 3 clips of 100 frames, 10 a second"
+    )
     parser.add_argument("--seed", type=int, default=0, help="default: %(default)s")
     parser.add_argument("--workers", type=int, help="processes; default: one for each core")
     other = parser.add_mutually_exclusive_group()

@@ -222,14 +222,17 @@ def _car_extras(
     mirror = fittings.dark if rng.random() < 0.4 else paint
     at = form.cabin[1] - 0.35
     parts = [box((0.12, 0.17, 0.14), mirror, (at, side * (w + 0.07), form.belt + 0.06)) for side in SIDES]
+    rear, front = form.cabin[0] + form.rear_slope, form.cabin[1] - form.front_slope
+    length, middle = front - rear, (front + rear) / 2  # of the roof
     extra = rng.random()
     if extra < 0.25:
         parts += [
-            box((1.6, 0.04, 0.05), fittings.dark, (-0.4, side * 0.9 * roof_half, form.height + 0.02)) for side in SIDES
+            box((0.9 * length, 0.04, 0.05), fittings.dark, (middle, side * 0.9 * roof_half, form.height + 0.02))
+            for side in SIDES
         ]
     elif extra < 0.3 and form.height < 1.6:
-        parts.append(box((1.7, 0.75, 0.32), fittings.dark, (-0.45, 0, form.height + 0.16)))
+        parts.append(box((min(1.8, length), 0.75, 0.32), fittings.dark, (middle, 0, form.height + 0.16)))
     elif extra < 0.33:
         sign = palette.add("taxi sign plastic", 0.6, gloss=True)
-        parts.append(box((0.12, 0.4, 0.13), sign, (-0.1, 0, form.height + 0.06)))
+        parts.append(box((0.12, 0.4, 0.13), sign, (middle, 0, form.height + 0.06)))
     return parts

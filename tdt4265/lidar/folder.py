@@ -42,7 +42,7 @@ CLIPS = {"train_clips": 16, "val_clips": 3, "train_frames": 100, "val_frames": 1
 MIN_PIXELS, MIN_WIDTH = 6, 2.0
 MIN_HEIGHT = {"person": 8.0, "rider": 8.0}  # of the others:
 MIN_HEIGHT_ELSE = 6.5
-# Less of a road user than this share, behind leaves, walls and others, is not recognised, unless it is that many pixels.
+# Whoever shows less than this share behind leaves, walls and others, is not recognised, unless it is that many pixels.
 MIN_SHARE, ENOUGH_PIXELS = 0.3, 200
 FILLED = 0.6  # share of its box that a road user fills when nothing hides it
 # Real boxes are drawn by hand: a little loose (pixels a side, and a share of the width a side), and never quite even.

@@ -57,6 +57,7 @@ def make_bus(rng: np.random.Generator, palette: Palette) -> Mesh:
 
 
 def _bus_look(rng: np.random.Generator, palette: Palette) -> BusLook:
+    """Colours and proportions; the skirt is often of another colour than the body."""
     height = rng.uniform(2.95, 3.3)
     paint = palette.add("bus paint", rng.choice([0.25, 0.5, 0.8]) * rng.uniform(0.8, 1.2), grain=0.05, gloss=True)
     other = palette.add("bus skirt paint", rng.uniform(0.07, 0.8), gloss=True)

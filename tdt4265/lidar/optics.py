@@ -53,8 +53,8 @@ class Optics:
         cosine = hits.cosine
         rough = reflectivity * cosine**ROUGHNESS
         coated = COAT_DIFFUSE * reflectivity * cosine + COAT_HIGHLIGHT * cosine**HIGHLIGHT_EXPONENT
-        # A pane sends back a hundredth of the highlight that a coat over paint or metal does.
-        coated = np.where(self.is_pane[hits.material], np.minimum(coated, 0.1), coated)
+        # Most of the light goes through a pane: it stays dark even where it faces the sensor.
+        coated = np.where(self.is_pane[hits.material], np.minimum(coated, 0.03), coated)
         plain = np.where(self.is_gloss[hits.material], coated, rough)
         return plain + self.of_retroreflection[hits.material] * cosine
 
@@ -99,7 +99,7 @@ class Optics:
         for caster in casters:
             dark |= caster.blocked(start, rays)
         sunshine = np.zeros(len(towards), np.float32)
-        sunshine[lit] = towards[lit] * np.where(dark, np.where(leaf[lit], 0.6, 0.0), 1.0)
+        sunshine[lit] = towards[lit] * np.where(dark, np.where(leaf[lit], 0.75, 0.0), 1.0)
         return sunshine
 
     def _mirrored(self, hits: Hits, which: np.ndarray) -> np.ndarray:

@@ -84,6 +84,7 @@ def _spread(limb: Mesh, slant: float) -> Mesh:
 
 
 def _outfit(rng: np.random.Generator, palette: Palette, scale: float) -> Outfit:
+    """Random clothes: short and long jackets, coats, skirts, some bare arms and legs."""
     jacket = palette.add("jacket", _jacket_reflectivity(rng), grain=rng.choice([0.1, 0.2, 0.35]), grain_size=0.12)
     trousers = palette.add("trousers", _trouser_reflectivity(rng), grain=0.2, grain_size=0.12)
     skin = palette.add("skin", rng.uniform(0.4, 0.6))
@@ -114,7 +115,7 @@ def _trouser_reflectivity(rng: np.random.Generator) -> float:
 def _torso(scale: float, girth: float, outfit: Outfit) -> Mesh:
     """The upper garment, from its hem over hips, waist, chest and shoulders to the neck."""
     height, depth = 0.56 * scale, 0.13 * girth
-    hips = 0.16 * girth
+    hips = 0.177 * girth
     heights = (-outfit.hem, -0.4 * outfit.hem, 0.0, 0.4 * height, 0.8 * height, 0.98 * height, 1.06 * height)
     widths = (hips * outfit.flare, hips * 1.08, hips, 0.15 * girth, 0.175 * girth, 0.15 * girth, 0.06 * girth)
     depths = (depth * outfit.flare, depth * 1.08, depth, 0.9 * depth, depth, 0.75 * depth, 0.4 * depth)

@@ -65,14 +65,21 @@ def _broadleaf(rng: np.random.Generator, plants: Season, height: float, budget: 
     lean = rng.normal(0, 0.02 * height, 2)
     foot = np.array([*lean, stem])
     spread = crown_height * rng.uniform(0.3, 0.52)
-    boughs, tips = _boughs(rng, foot, crown_height, spread, plants.bark, 7 + int(8 * (1 - plants.foliage)))
+    count, twiggy = 7 + int(8 * (1 - plants.foliage)), leaf < 0.4 or plants.foliage < 0.5
+    boughs, tips = _boughs(rng, foot, crown_height, spread, plants.bark, count, twiggy)
     parts = [_trunk(rng, height, foot, plants.bark), *boughs]
     amount = int(budget * plants.foliage)
     if amount:
-        middle = foot + np.array([0, 0, 0.55 * crown_height])
-        cloud = _crown(rng, amount, middle, spread, 0.56 * crown_height, tips)
+        middle, radii = (
+            foot + np.array([0, 0, 0.55 * crown_height]),
+            np.array([1.15 * spread] * 2 + [0.56 * crown_height]),
+        )
+        cloud = _crown(rng, amount, middle, radii, tips)
         cloud = cloud[cloud[:, 2] > 0.75 * stem]
         parts.append(leaves(rng, cloud, leaf, rng.choice(plants.leaf, len(cloud))))
+        # A real crown is closed: few but large leaves within it stop the view between the fine ones.
+        inside = middle + 0.72 * radii * _ball(rng, amount // 8, 0.05)
+        parts.append(leaves(rng, inside, 4 * leaf, rng.choice(plants.leaf, len(inside))))
     return join(parts)
 
 
@@ -85,9 +92,12 @@ def _trunk(rng: np.random.Generator, height: float, foot: np.ndarray, bark: int)
 
 
 def _boughs(
-    rng: np.random.Generator, foot: np.ndarray, height: float, spread: float, bark: int, count: int
+    rng: np.random.Generator, foot: np.ndarray, height: float, spread: float, bark: int, count: int, twiggy: bool
 ) -> tuple[list[Mesh], np.ndarray]:
-    """Boughs out of the trunk, three twigs on each; and points along them, around which leaves grow: [N, 3]."""
+    """Boughs out of the trunk, three twigs on each; and points along them, around which leaves grow: [N, 3].
+
+    Not twiggy: straight boughs alone are drawn, which is enough where leaves hide them from afar.
+    """
     start = foot + np.array([0, 0, height]) * rng.uniform(0.0, 0.55, (count, 1))
     angle = 2.4 * np.arange(count) + rng.uniform(-0.5, 0.5, count)
     tilt, reach = rng.uniform(0.35, 1.1, count), spread * rng.uniform(0.7, 1.1, (count, 1))
@@ -97,19 +107,22 @@ def _boughs(
     fork = middle[:, None] + rng.uniform(0, 1, (count, 3, 1)) * (tip - middle)[:, None]
     end = fork + reach[:, None] * rng.normal((0, 0, 0.15), 0.3, (count, 3, 3))
     twigs = np.stack([fork, end], 2).reshape(-1, 2, 3)
-    parts = [
-        tubes(np.stack([start, middle, tip], 1), (0.09, 0.05, 0.015), bark, 4),
-        tubes(twigs, (0.035, 0.01), bark, 3),
-    ]
+    if twiggy:
+        parts = [
+            tubes(np.stack([start, middle, tip], 1), (0.09, 0.05, 0.015), bark, 4),
+            tubes(twigs, (0.035, 0.01), bark, 3),
+        ]
+    else:
+        parts = [tubes(np.stack([start, tip], 1), (0.09, 0.015), bark, 3)]
     return parts, np.concatenate([middle, 0.5 * (middle + tip), tip, end.reshape(-1, 3)])
 
 
 def _crown(
-    rng: np.random.Generator, amount: int, middle: np.ndarray, spread: float, half_height: float, tips: np.ndarray
+    rng: np.random.Generator, amount: int, middle: np.ndarray, radii: np.ndarray, tips: np.ndarray
 ) -> np.ndarray:
     """Where leaves grow [N, 3]: half over an ellipsoid with holes in it, half in clumps around the boughs' ends."""
-    half = amount // 2
-    shell = middle + _ball(rng, half, 0.6) * (1.15 * spread, 1.15 * spread, half_height)
+    half, spread = amount // 2, radii[0] / 1.15
+    shell = middle + _ball(rng, half, 0.6) * radii
     holes = middle + rng.normal(0, 0.8 * spread, (4, 1, 3))
     shell = shell[(((shell - holes) / (0.3 * spread)) ** 2).sum(2).min(0) > 1]
     clumps = tips[rng.integers(0, len(tips), amount - half)] + rng.normal(0, 0.19 * spread, (amount - half, 3))
@@ -125,16 +138,16 @@ def _ball(rng: np.random.Generator, count: int, inner: float) -> np.ndarray:
 def bush(rng: np.random.Generator, plants: Season, width: float, height: float, budget: int = 320) -> Mesh:
     """A bush, rather round; in winter a heap of twigs."""
     amount = int(budget * max(plants.foliage, 0.35))
-    points = _ball(rng, amount, 0.5) * (width / 2, width / 2, 0.55 * height) + (0, 0, 0.5 * height)
-    points = points[points[:, 2] > 0.05]
+    points = _ball(rng, amount, 0.5) * (width / 2, width / 2, height)
+    points[:, 2] = np.abs(points[:, 2])  # a dome that stands on the ground
     tips = rng.normal(0, 0.25 * width, (6, 3)) * (1, 1, 0) + rng.uniform((0, 0, 0.6 * height), (0, 0, height), (6, 3))
     parts = [
         leaves(rng, points, 0.17, rng.choice(plants.leaf, len(points))),
         tubes(np.stack([0 * tips, tips], 1), 0.02, plants.bark, 3),
     ]
     if plants.foliage > 0.5:
-        core = (0.36 * width, 0.36 * width, 0.42 * height)
-        parts.append(ellipsoid(core, plants.leaf[0], (0, 0, 0.45 * height)))
+        core = (0.36 * width, 0.36 * width, 0.6 * height)
+        parts.append(ellipsoid(core, plants.leaf[0], (0, 0, 0.15 * height)))
     return join(parts)
 
 

@@ -275,7 +275,8 @@ class Sensor:
         nothing = np.ones(len(rays), bool)
         nothing[hits.ray] = False
         light[nothing] = self.optics.sky(rays[nothing])
-        ambient = _average(light) ** AMBIENT_RESPONSE
+        # Daylight comes through all of the aperture alike, the laser mostly along its axis.
+        ambient = _samples(light).mean(0) ** AMBIENT_RESPONSE
         bright = np.percentile(ambient, self.noise["high"])
         spread = self.noise["ambient"] * bright * (1 - 0.7 * np.clip(ambient / bright, 0, 1))
         return ambient + rng.standard_normal(ambient.shape, np.float32) * spread

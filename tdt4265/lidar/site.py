@@ -14,7 +14,7 @@ from .two_wheelers import make_bicycle
 
 # Trees in three grades of detail, each up to so many metres from the sensor's path: number of leaves, their size in
 # metres. A leaf is 1 to 4 pixels at any distance.
-TREE_GRADES = {15.0: (2600, 0.16), 42.0: (2000, 0.2), np.inf: (430, 0.45)}
+TREE_GRADES = {15.0: (1900, 0.2), 42.0: (1400, 0.28), np.inf: (320, 0.58)}
 CLEARANCE = 5.0  # metres around the sensor's path without trees
 
 

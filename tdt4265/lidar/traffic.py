@@ -55,17 +55,17 @@ class Custom:
 
 
 CUSTOMS = {
-    "street": Custom(0.28, 5.5, 6.0, 1.2, 0.8),
-    "arterial": Custom(0.22, 7.0, 3.0, 1.1, 0.9),
-    "residential": Custom(0.16, 4.5, 3.5, 0.8, 0.65),
-    "campus": Custom(0.14, 4.0, 6.0, 1.4, 0.75),
-    "square": Custom(0.10, 2.5, 11.0, 1.2, 0.8),
-    "park": Custom(0.10, 3.0, 6.5, 1.2, 0.8),
+    "street": Custom(0.28, 5.0, 5.5, 1.1, 0.82),
+    "arterial": Custom(0.22, 6.5, 3.0, 1.0, 0.9),
+    "residential": Custom(0.16, 4.0, 3.5, 0.8, 0.7),
+    "campus": Custom(0.14, 3.8, 5.5, 1.2, 0.75),
+    "square": Custom(0.10, 2.5, 10.0, 1.1, 0.8),
+    "park": Custom(0.10, 3.0, 6.0, 1.1, 0.8),
 }
 # Of vehicles that few clips show: how many a clip has on average. Val has more of the rare ones, or their AP would rest
 # on a handful.
 RARE = {
-    "train": {"buses": 0.4, "trucks": 0.17, "motorcycles": 0.06},
+    "train": {"buses": 0.55, "trucks": 0.2, "motorcycles": 0.06},
     "val": {"buses": 0.7, "trucks": 0.6, "motorcycles": 0.1},
 }
 
@@ -78,12 +78,12 @@ def draw_cast(rng: np.random.Generator, split: str) -> Cast:
     rare = {name: int(rng.poisson(mean)) for name, mean in RARE[split].items()}
     return Cast(
         street=kind,
-        speed=0.0 if rng.random() < 0.5 else rng.uniform(1.0, 9.0),
+        speed=0.0 if rng.random() < 0.42 else rng.uniform(2.0, 10.0),
         cars=usual.cars * rng.gamma(4.0, 0.25),
         persons=usual.persons * rng.gamma(2.0, 0.5),
         riders=usual.riders * rng.gamma(2.0, 0.5),
         bicycles=int(rng.poisson(0.7)),
-        scooters=int(rng.poisson(0.8)),
+        scooters=int(rng.poisson(1.1)),
         apart=bool(rng.random() < 0.4),
         **rare,
     )
@@ -252,13 +252,13 @@ class _Crowd:
         if self.cast.speed > 0:
             lanes.append(("own", self.own_lane, self.cast.speed))
         for key, d, speed in lanes:
-            spacing = max(8.5, 5.5 + 0.9 * abs(speed))
+            spacing = max(18.0, 6.0 + 1.5 * abs(speed))
             chance = min(1.0, wanted / len(lanes) * spacing / (2 * REACH))
             # Relative to the sensor where that keeps pace, else past all of its way.
             keeps = key == "own"
             reach = 1.4 * REACH + (0 if keeps else np.abs(self.own).max() + abs(speed) * self.time[-1])
             for s in np.arange(-reach, reach, spacing):
-                start = s + rng.uniform(-0.8, 0.8) + (self.own[0] if keeps else 0.0)
+                start = s + rng.uniform(-4.0, 4.0) + (self.own[0] if keeps else 0.0)
                 if rng.random() < chance and self.book(key, start, 2.4):
                     self.add_car(start + speed * self.time, d, 0.0 if speed > 0 else np.pi)
 
@@ -284,9 +284,9 @@ class _Crowd:
         """A bus or a truck: ahead or behind in the lane, oncoming, crossing, or standing at the kerb."""
         rng, street, time = self.rng, self.street, self.time
         half = float(np.abs(shape.vertices[:, 0]).max())
-        far = half + (4.0 if rng.random() < 0.2 else 14.0) + rng.gamma(1.6, 36.0 if category == ru.BUS else 16.0)
-        kinds = {"lane": 0.2, "oncoming": 0.38, "kerb": 0.07, "cross": 0.35}
-        kind = "cross" if self.stands else rng.choice(list(kinds), p=list(kinds.values()))
+        far = half + (4.0 if rng.random() < 0.22 else 20.0) + rng.gamma(1.6, 60.0 if category == ru.BUS else 15.0)
+        kinds = {"lane": 0.2, "oncoming": 0.42, "kerb": 0.18, "cross": 0.2}
+        kind = "cross" if self.stands and rng.random() < 0.6 else rng.choice(list(kinds), p=list(kinds.values()))
         crossing = [j for j in street.junctions if any(j.arms)]
         if kind == "cross" and crossing and (self.stands or self.cast.speed == 0):
             self._crossing(category, shape, crossing[rng.integers(len(crossing))], half)
@@ -294,7 +294,7 @@ class _Crowd:
             s = rng.choice([-1, 1]) * far
             self.book("own", s + self.own[0], half)
             self.add(category, shape, s + self.own, self.own_lane, 0.0)
-        elif kind == "kerb" and street.parking[1] + street.cycle > 1.5:
+        elif kind == "kerb":
             s, lane = self.middle + rng.choice([-1, 1]) * far, ("kerb", -1)
             self.book(lane, s, half)
             self.add(category, shape, s, -(street.kerb(-1) - 1.4), 0.0)
@@ -371,7 +371,7 @@ class _Crowd:
         """Bicycles and scooters left singly or in pairs on the pavement, near the sensor's path."""
         rng, street, cast = self.rng, self.street, self.cast
         for category, left, make, reach in (
-            (ru.BICYCLE, round(cast.bicycles * self.stretch), make_bicycle, 24.0),
+            (ru.BICYCLE, round(cast.bicycles * self.stretch), make_bicycle, 19.0),
             (ru.SCOOTER, round(cast.scooters * self.stretch), make_scooter, 10.0),
         ):
             while left > 0:
