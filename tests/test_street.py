@@ -8,9 +8,10 @@ import pytest
 from tdt4265.lidar import buildings, furniture, people, plants, road_users, sensor, traffic, vehicles
 from tdt4265.lidar.scene import Mesh
 from tdt4265.lidar.shapes import Palette, box, ellipsoid, join, tube
-from tdt4265.lidar.street import KERB, make_street, make_world
+from tdt4265.lidar.street import KERB, make_street
+from tdt4265.lidar.world import make_world
 
-CLIPS = [("train", clip) for clip in range(16)] + [("val", clip) for clip in range(3)]
+CLIPS = [("train", clip) for clip in range(24)] + [("val", clip) for clip in range(12)]
 
 
 @pytest.fixture(scope="module")
@@ -69,13 +70,39 @@ def test_a_materials_optics_are_its_fields(worlds):
                 assert material.dropout <= 0.01
 
 
-def test_casts_hold_every_class(worlds):
-    seen = {"train": set(), "val": set()}
-    for (split, _), world in worlds.items():
-        seen[split] |= {user.category for user in world.users}
-    assert seen["train"] == set(range(1, 9))
-    assert seen["val"] >= {road_users.CAR, road_users.BUS, road_users.PERSON, road_users.RIDER}
-    assert len(traffic.CASTS["train"]) == 16
+def test_casts_are_drawn_in_their_due_shares():
+    """A thousand casts of each split: every kind of street, the usual counts, and more of the rare classes in val."""
+    rng = np.random.default_rng(0)
+    casts = {split: [traffic.draw_cast(rng, split) for _ in range(1000)] for split in ("train", "val")}
+    for split, drawn in casts.items():
+        kinds = [cast.street for cast in drawn]
+        for kind, usual in traffic.CUSTOMS.items():
+            assert kinds.count(kind) / 1000 == pytest.approx(usual.chance, abs=0.05)
+            assert np.mean([c.cars for c in drawn if c.street == kind]) == pytest.approx(usual.cars, rel=0.2)
+        for name, mean in traffic.RARE[split].items():
+            assert np.mean([getattr(cast, name) for cast in drawn]) == pytest.approx(mean, abs=0.1)
+        assert {cast.apart for cast in drawn} == {True, False} and min(cast.speed for cast in drawn) == 0
+    assert len({cast.cars for cast in casts["train"]}) == 1000, "no cast comes twice"
+    assert sum(usual.chance for usual in traffic.CUSTOMS.values()) == pytest.approx(1)
+
+
+def test_every_class_is_in_some_world(worlds):
+    for split in ("train", "val"):
+        seen = {user.category for (s, _), world in worlds.items() if s == split for user in world.users}
+        assert seen >= set(range(1, 9)) - {road_users.MOTORCYCLE, road_users.TRUCK}
+
+
+def test_a_world_lasts_as_long_as_it_is_asked_for_and_ten_seconds_at_least(worlds):
+    assert make_world(3, seconds=0.5).sensor_path.shape == worlds["train", 3].sensor_path.shape == (101, 4)
+    np.testing.assert_array_equal(make_world(3, seconds=0.5).sensor_path, worlds["train", 3].sensor_path)
+    assert make_world(3, seconds=12.0).sensor_path.shape == (121, 4)
+
+
+def test_the_sensor_looks_in_any_direction_of_the_street(worlds):
+    """The angle between where it looks and where the street leads is spread over the circle."""
+    headings = np.array([world.sensor_path[50, 3] for world in worlds.values()])
+    quarters = np.histogram(headings % (2 * np.pi), 4, (0, 2 * np.pi))[0]
+    assert quarters.min() >= 3, "of 36; a street leads along +x where the sensor is"
 
 
 def test_sensor_stands_free(worlds):

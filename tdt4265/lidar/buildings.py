@@ -45,20 +45,20 @@ def facade_style(rng: np.random.Generator, palette: Palette, houses: bool = Fals
     kind = str(rng.choice(["wood", "plaster", "brick"] if houses else list(_WALLS)))
     bright, grain, size = _WALLS[kind]
     reflectivity = rng.uniform(*bright)
-    bay = rng.uniform(2.0, 4.2)
+    bay = rng.uniform(2.6, 5.0)
     floor = rng.uniform(2.6, 3.1) if houses else rng.uniform(2.9, 3.9)
     dropout = float(rng.uniform(0.15, 0.4))
     return FacadeStyle(
         floor,
         bay,
-        window=(bay * rng.uniform(0.32, 0.68), floor * rng.uniform(0.38, 0.62)),
+        window=(bay * rng.uniform(0.28, 0.6), floor * rng.uniform(0.38, 0.62)),
         sill=floor * rng.uniform(0.22, 0.3),
         reveal=rng.uniform(0.03, 0.25),
         bars=(int(rng.integers(0, 4)), int(rng.integers(0, 4))),
         wall=palette.add(f"{kind} wall", reflectivity, grain=grain, grain_size=size),
         frame=palette.add("window frame", rng.choice([0.7, 0.25]) * rng.uniform(0.8, 1.2), grain=0.05),
         glass=palette.add(
-            "glass", rng.uniform(0.04, 0.1), dropout=dropout, grain=0.5, grain_size=0.5, gloss=True, pane=True
+            "glass", rng.uniform(0.1, 0.5), dropout=dropout, grain=0.5, grain_size=0.5, gloss=True, pane=True
         ),
         trim=palette.add("trim", rng.uniform(0.3, 0.75)),
         base=palette.add("plinth", reflectivity * rng.uniform(0.6, 1.1), grain=0.3, grain_size=0.4),

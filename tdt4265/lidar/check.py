@@ -153,10 +153,10 @@ def picture_rows(folder: Path, images: list[dict], boxes: Boxes) -> list[Row]:
     nothing = float("nan")
     return [
         *rows,
-        between("range median", median_range, 10, 30),  # 19
-        factor("edges with a pixel between", mean["edges"], 0.41, 1.15),
+        within("range median", median_range, 19, 14),
+        between("edges with a pixel between", mean["edges"], 0.38, 0.57),
         within("ambient correlation", mean["correlation"], 0.905, 0.03),
-        factor("ambient steps over 60, upper half", mean["steps"], 0.063, 1.25),
+        factor("ambient steps over 60, upper half", mean["steps"], 0.063, 1.5),
         factor("isolated zero ranges", mean["isolated"], 0.0144, 1.5),
         within("zero range where dark, lower half", mean["dark zeros"], 0.43, 0.15),
         factor("rows' gains, std", mean["gains"], 0.040, 1.25),
@@ -295,8 +295,10 @@ def place_rows(boxes: Boxes) -> list[Row]:
     return [
         between("horizon, row", _percentile(horizon, 50), 64, 68),  # 66.9 in train, 65.1 in val
         within("boxes at the bottom", boxes.at_bottom.mean(), 0.17, 0.03),
-        within("boxes at the seam", boxes.at_seam.mean(), 0.05, 0.03),  # 0.064 in train, 0.010 in val
-        within("cars at the seam", boxes.at_seam[car].mean() if car.any() else np.nan, 0.065, 0.03),  # 0.119, 0.040
+        # Within 0.03 of what lies between val (0.010, cars 0.040) and train (0.064, cars 0.119), where it follows the
+        # clips' fixed headings.
+        between("boxes at the seam", boxes.at_seam.mean(), 0.0, 0.094),
+        between("cars at the seam", boxes.at_seam[car].mean() if car.any() else np.nan, 0.010, 0.149),
         between("fullest 16th of the columns", sixteenths.max(), 0.0625, 0.09),  # even: 0.0625
         within("cars that overlap by IoU 0.3", _overlapping(boxes, car), 0.061, 0.03),
     ]
@@ -356,9 +358,9 @@ def truth_rows(annotations: list[dict], boxes: Boxes) -> list[Row]:
     for entry, name in zip(annotations, boxes.label, strict=True):
         moves.setdefault(name, {})[entry["track_id"]] = entry["moves"]
     rows = []
-    for name, wanted in (("car", 0.18), ("bus", 0.14)):
+    for name, plural, wanted in (("car", "cars", 0.18), ("bus", "buses", 0.14)):
         tracks = list(moves.get(name, {}).values())
-        rows.append(within(f"{name}s that stand", 1 - np.mean(tracks) if tracks else np.nan, wanted, 0.10))
+        rows.append(within(f"{plural} that stand", 1 - np.mean(tracks) if tracks else np.nan, wanted, 0.10))
     slack = [_slack(entry) for entry, name, whole in zip(annotations, boxes.label, boxes.whole, strict=True)
              if name == "car" and whole]  # fmt: skip
     slack = [s for s in slack if s is not None]

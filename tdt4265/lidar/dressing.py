@@ -257,9 +257,9 @@ class Dresser(Placer):
 
     def _skyline(self, side: int) -> None:
         rng = self.rng
-        for s in np.arange(-180, 181, 9):
+        for s in np.arange(-180, 181, 14):
             self.tree(s + rng.uniform(-3, 3), side * rng.uniform(60, 90), 1.5)
-        for _ in range(6):
+        for _ in range(5):
             start, length, d, height = (
                 rng.uniform(-150, 130),
                 rng.uniform(10, 25),

@@ -41,12 +41,12 @@ CLIPS = {"train_clips": 16, "val_clips": 3, "train_frames": 100, "val_frames": 1
 # Smaller than this, nobody would have drawn a box: about the first percentile of the real boxes.
 MIN_PIXELS, MIN_WIDTH = 6, 2.0
 MIN_HEIGHT = {"person": 8.0, "rider": 8.0}  # of the others:
-MIN_HEIGHT_ELSE = 6.5
-# Whoever shows less than this share behind leaves, walls and others, is not recognised, unless it is that many pixels.
-MIN_SHARE, ENOUGH_PIXELS = 0.3, 200
+MIN_HEIGHT_ELSE = 7.0
+# Who shows less than this share behind leaves, walls and others is not recognised, unless it is that many pixels.
+MIN_SHARE, ENOUGH_PIXELS = 0.35, 200
 FILLED = 0.6  # share of its box that a road user fills when nothing hides it
 # Real boxes are drawn by hand: a little loose (pixels a side, and a share of the width a side), and never quite even.
-SLACK_PIXELS, SLACK_THIN, JITTER = 1.25, 0.8, 0.8
+SLACK_PIXELS, SLACK_THIN, JITTER = 1.4, 0.8, 0.8
 SLACK_SHARE = {"person": 0.11, "rider": 0.08, "bicycle": 0.05, "scooter": 0.0}  # the thin classes
 
 SAMPLE_SEED = 1
@@ -272,9 +272,9 @@ def labels(frame: Frame, categories: list[int], rng: np.random.Generator) -> lis
     categories: each road user's, 0 for one without labels. rng: for the unevenness of boxes drawn by hand.
 
     As in the real dataset a box encloses the whole of its road user, whatever hides a part of it, and ends at the
-    picture's edges; one across the seam of the ring gets a box at either edge. A road user of whom less than three
-    tenths are seen gets none, unless that is 200 pixels, nor do parts of less than 6 visible pixels, narrower than 2
-    columns or lower than 6.5 rows (people: 8). `segmentation` is the visible part.
+    picture's edges; one across the seam of the ring gets a box at either edge. A road user of whom less than about a
+    third (`MIN_SHARE`) is seen gets none, unless that is 200 pixels, nor do parts of less than 6 visible pixels,
+    narrower than 2 columns or lower than 7 rows (people: 8). `segmentation` is the visible part.
     Beyond COCO's format: `track_id` (the road user's index) and `distance` (metres).
     """
     found = []

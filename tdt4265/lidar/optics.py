@@ -11,9 +11,10 @@ from .tracing import Hits, Tracer
 PIXEL = 2 * np.pi / 1024  # radians; detail finer than this averages out
 ROUGHNESS = 0.15  # exponent of the cosine: rough surfaces send light back even at grazing angles
 # Gloss, as measured on real cars: a coat takes most of the diffuse light and mirrors the rest.
-COAT_DIFFUSE, COAT_HIGHLIGHT, HIGHLIGHT_EXPONENT = 0.3, 1.2, 30
+COAT_DIFFUSE, COAT_HIGHLIGHT, HIGHLIGHT_EXPONENT = 0.25, 1.2, 30
 COAT_DAYLIGHT, COAT_MIRROR = 0.35, 0.06
-GROUND_LIGHT = 0.3  # share of the daylight on the ground that it sends up again (grass and paving: bright in infrared)
+WINDOW_MIRROR = 0.35  # the coats of buildings' windows, which keep the heat in, send back much of the near infrared
+GROUND_LIGHT = 0.26  # share of the daylight on the ground that it sends up again (grass and paving: bright in infrared)
 ROOM, CABIN = 4.0, 1.0  # metres that the inside of a building and of a road user is deep
 
 
@@ -74,7 +75,7 @@ class Optics:
         """
         world, upward = self.world, hits.normal[:, 2]
         leaf = self.is_translucent[hits.material]
-        open_sky = np.where(leaf, 0.9, 0.5 + 0.5 * upward)
+        open_sky = np.where(leaf, 0.8, 0.5 + 0.5 * upward)
         from_below = GROUND_LIGHT * self._on_the_ground() * (0.5 - 0.5 * upward)
         sunshine = self._sunshine(hits, leaf, casters)
         diffuse = reflectivity * (world.sunlight * sunshine + world.skylight * open_sky + from_below)
@@ -107,9 +108,11 @@ class Optics:
         view, normal = hits.view[which], hits.normal[which]
         cosine = hits.cosine[which]
         away = view + 2 * cosine[:, None] * normal
-        street = 0.5 * GROUND_LIGHT * self._on_the_ground()
+        street = 0.8 * GROUND_LIGHT * self._on_the_ground()
         seen = np.where(away[:, 2] > 0.05, self._clear_sky(away), street)
-        return (COAT_MIRROR + (1 - COAT_MIRROR) * (1 - cosine) ** 5) * seen
+        window = self.is_pane[hits.material[which]] & (hits.user[which] < 0)
+        least = np.where(window, WINDOW_MIRROR, COAT_MIRROR)
+        return (least + (1 - least) * (1 - cosine) ** 5) * seen
 
     def _clear_sky(self, directions: np.ndarray, clouds: float | np.ndarray = 0.5) -> np.ndarray:
         """Brightness of the sky in directions [N, 3]; clouds: their share in each."""

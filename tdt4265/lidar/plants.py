@@ -22,13 +22,13 @@ class Season:
 
 def season(rng: np.random.Generator, palette: Palette) -> Season:
     foliage = float(rng.choice([0.0, 0.35, 0.8, 1.0], p=[0.06, 0.1, 0.34, 0.5]))
-    bright = rng.uniform(0.42, 0.62)
-    grown = {"grain": 0.35, "dropout": 0.01, "translucent": True}
+    bright = rng.uniform(0.34, 0.5)
+    grown = {"grain": 0.2, "dropout": 0.01, "translucent": True}
     return Season(
         foliage,
-        tuple(palette.add("leaves", bright * rng.uniform(0.75, 1.25), grain_size=0.15, **grown) for _ in range(3)),
+        tuple(palette.add("leaves", bright * rng.uniform(0.85, 1.15), grain_size=0.15, **grown) for _ in range(3)),
         palette.add("needle leaves", rng.uniform(0.35, 0.5), **grown),
-        palette.add("bark", rng.uniform(0.25, 0.55), grain=0.35, grain_size=0.1),
+        palette.add("bark", rng.uniform(0.3, 0.6), grain=0.2, grain_size=0.1),
     )
 
 

@@ -275,8 +275,8 @@ class Sensor:
         nothing = np.ones(len(rays), bool)
         nothing[hits.ray] = False
         light[nothing] = self.optics.sky(rays[nothing])
-        # Daylight comes through all of the aperture alike, the laser mostly along its axis.
-        ambient = _samples(light).mean(0) ** AMBIENT_RESPONSE
+        # Daylight comes through all of the aperture, the laser mostly along its axis.
+        ambient = _average(light, centre=0.3) ** AMBIENT_RESPONSE
         bright = np.percentile(ambient, self.noise["high"])
         spread = self.noise["ambient"] * bright * (1 - 0.7 * np.clip(ambient / bright, 0, 1))
         return ambient + rng.standard_normal(ambient.shape, np.float32) * spread
@@ -307,10 +307,10 @@ def _samples(values: np.ndarray) -> np.ndarray:
     return np.stack([centre, corner[:-1], corner[1:], right[:-1], right[1:]])
 
 
-def _average(values: np.ndarray) -> np.ndarray:
-    """Mean over each pixel, its centre weighing as much as its corners together: float [128, 1024]."""
-    centre, *corners = _samples(values)
-    return 0.5 * centre + 0.125 * sum(corners)
+def _average(values: np.ndarray, centre: float = 0.5) -> np.ndarray:
+    """Mean over each pixel, its centre weighing `centre` and its corners the rest: float [128, 1024]."""
+    middle, *corners = _samples(values)
+    return centre * middle + (1 - centre) / 4 * sum(corners)
 
 
 def expose(channel: np.ndarray, low: float, high: float, measured: np.ndarray | None = None) -> np.ndarray:

@@ -16,7 +16,7 @@ from .road_users import Motion
 
 KERB = 0.12  # metres
 END = 200.0  # the street reaches this far either way
-BUILT = 130.0  # and blocks stand along it this far
+BUILT = 104.0  # and blocks stand along it this far
 
 
 @dataclass(frozen=True)
@@ -142,7 +142,7 @@ def make_street(rng: np.random.Generator, kind: str) -> Street:
         pavement=(float(rng.uniform(*pavement)), float(rng.uniform(*pavement))),
         junctions=junctions,
         crossings=_crossings(rng, junctions),
-        bend=_perhaps(rng, 0.15, -1 / 110, 1 / 110),
+        bend=_perhaps(rng, 0.1, -1 / 110, 1 / 110),
         grade=rng.normal(0, 0.012),
         sag=hilly * rng.normal(0.0004, 0.0006),
         bank=tuple(np.clip(hilly * rng.normal(0.02, 0.05, 2), -0.04, 0.13)),

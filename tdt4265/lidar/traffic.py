@@ -18,7 +18,8 @@ from .shapes import Palette
 from .street import Junction, Street
 from .vehicles import make_bicycle, make_bus, make_car, make_motorcycle, make_scooter, make_truck
 
-REACH = 45.0  # metres within which a user counts as seen
+REACH = 38.0  # metres within which moving cars count as seen
+SIGHT = 50.0  # metres of street either way in which those on foot, and what stands, are seen
 STANDS_IN_LINE = 7.0  # metres from car to car in a queue
 
 
@@ -55,17 +56,17 @@ class Custom:
 
 
 CUSTOMS = {
-    "street": Custom(0.28, 5.0, 5.5, 1.1, 0.82),
-    "arterial": Custom(0.22, 6.5, 3.0, 1.0, 0.9),
-    "residential": Custom(0.16, 4.0, 3.5, 0.8, 0.7),
-    "campus": Custom(0.14, 3.8, 5.5, 1.2, 0.75),
-    "square": Custom(0.10, 2.5, 10.0, 1.1, 0.8),
-    "park": Custom(0.10, 3.0, 6.0, 1.1, 0.8),
+    "street": Custom(0.28, 6.0, 4.1, 1.0, 0.82),
+    "arterial": Custom(0.22, 7.5, 2.4, 0.9, 0.9),
+    "residential": Custom(0.16, 5.0, 2.8, 0.7, 0.7),
+    "campus": Custom(0.14, 4.8, 4.1, 1.1, 0.75),
+    "square": Custom(0.10, 3.0, 7.6, 1.0, 0.8),
+    "park": Custom(0.10, 3.5, 4.5, 1.0, 0.8),
 }
 # Of vehicles that few clips show: how many a clip has on average. Val has more of the rare ones, or their AP would rest
 # on a handful.
 RARE = {
-    "train": {"buses": 0.55, "trucks": 0.2, "motorcycles": 0.06},
+    "train": {"buses": 0.5, "trucks": 0.16, "motorcycles": 0.06},
     "val": {"buses": 0.7, "trucks": 0.6, "motorcycles": 0.1},
 }
 
@@ -78,12 +79,12 @@ def draw_cast(rng: np.random.Generator, split: str) -> Cast:
     rare = {name: int(rng.poisson(mean)) for name, mean in RARE[split].items()}
     return Cast(
         street=kind,
-        speed=0.0 if rng.random() < 0.42 else rng.uniform(2.0, 10.0),
+        speed=0.0 if rng.random() < 0.3 else rng.uniform(2.0, 10.0),
         cars=usual.cars * rng.gamma(4.0, 0.25),
         persons=usual.persons * rng.gamma(2.0, 0.5),
         riders=usual.riders * rng.gamma(2.0, 0.5),
         bicycles=int(rng.poisson(0.7)),
-        scooters=int(rng.poisson(1.1)),
+        scooters=int(rng.poisson(1.0)),
         apart=bool(rng.random() < 0.4),
         **rare,
     )
@@ -120,11 +121,17 @@ class _Crowd:
         self.time = np.arange(len(own)) / 10
         self.own_lane = street.own_lane
         self.middle = float(own.mean())
-        self.stretch = 1 + float(np.ptp(own)) / (2 * REACH)  # as many more users as the sensor sees of the street
+        self.stretch = 1 + float(np.ptp(own)) / (2 * SIGHT)  # as many more users as the sensor sees of the street
         self.users: list[RoadUser] = []
         # Traffic stands at the crossing ahead and people cross, or it flows and they do not.
         self.stands = cast.speed == 0 and any(5 < c < 30 for c in street.crossings) and rng.random() < 0.8
         self.taken: dict[object, list[tuple[float, float]]] = {}  # lane -> [(s at the start, half length)]
+        self.arrivals: dict[object, tuple[float, float]] = {}  # side street -> its pace, when the next one arrives
+        # Who drives in a lane keeps its pace, so that nobody catches up with another. Lanes: offset and speed along s.
+        self.lanes = {("against", k): ((k + 0.5) * street.lane, -self._pace()) for k in range(street.lanes)}
+        self.lanes |= {("along", k): (-(k + 0.5) * street.lane, self._pace()) for k in range(street.lanes - 1)}
+        if cast.speed > 0:
+            self.lanes["own"] = (self.own_lane, cast.speed)
         self.path = self._sensor_path()
 
     def _sensor_path(self) -> np.ndarray:
@@ -159,21 +166,25 @@ class _Crowd:
     # ---- vehicles
 
     def vehicles(self) -> None:
-        cast = self.cast
+        cast, rng = self.cast, self.rng
         self.book("own", self.own[0], 3.2)  # the car that carries the sensor
         for category, make, count in ((ru.BUS, make_bus, cast.buses), (ru.TRUCK, make_truck, cast.trucks)):
             for _ in range(count):
                 self._large(category, make(self.rng, self.palette))
         for _ in range(cast.motorcycles):
             self._motorcycle()
-        moving = 0.0 if self.stands else cast.cars * CUSTOMS[cast.street].moving
-        crossing = [j for j in self.street.junctions if any(j.arms)]
-        if self.stands and crossing:
-            moving = 0.7 * cast.cars
-            for junction in crossing:
-                self._cross_flow(junction, moving / len(crossing))
-        else:
-            self._flow(moving)
+        moving = cast.cars * CUSTOMS[cast.street].moving
+        through = [j for j in self.street.junctions if all(j.arms)] if self.stands else []
+        arms = [j for j in self.street.junctions if any(j.arms) and j not in through]
+        arriving = rng.poisson(0.42 * moving) if arms else 0
+        for _ in range(arriving):
+            junction = arms[rng.integers(len(arms))]
+            self._arrive(ru.CAR, make_car(rng, self.palette), junction, self._arm(junction))
+        left = max(moving - arriving, 0.0)
+        for junction in through:
+            self._cross_flow(junction, left / len(through))
+        if not self.stands:
+            self._flow(left)
         self._stand(round((cast.cars - moving) * self.stretch))
 
     def _stand(self, wanted: int) -> None:
@@ -194,8 +205,8 @@ class _Crowd:
         slots += [(("lot", round(s, 1), round(d, 1)), s, d, heading) for s, d, heading in self.dresser.lots]
         if self.cast.speed == 0:
             slots += self._queue_slots()
-        slots += self._oncoming_queue_slots() if self.stands else self._side_street_slots()
-        return [slot for slot in slots if abs(slot[1] - self.middle) < self.stretch * REACH]
+        slots += self._oncoming_queue_slots() if self.stands else []
+        return [slot for slot in slots if abs(slot[1] - self.middle) < self.stretch * SIGHT]
 
     def _kerb_slots(self) -> list:
         rng, street = self.rng, self.street
@@ -231,89 +242,88 @@ class _Crowd:
             for k in range(5)
         ]
 
-    def _side_street_slots(self) -> list:
-        """Waiting to turn into the street."""
-        street, slots = self.street, []
-        for j in street.junctions:
-            for side, arm in ((1, j.arms[0]), (-1, j.arms[1])):
-                for k in range(3 if arm else 0):
-                    d = side * (street.kerb(side) + 5.5 + STANDS_IN_LINE * k)
-                    slots.append((("arm", j.at, side), j.at - side * 0.45 * j.half, d, -side * np.pi / 2))
-        return slots
-
     def _flow(self, wanted: float) -> None:
         """Moving cars along the street, `wanted` of them in reach on average."""
-        rng, street = self.rng, self.street
-        lanes: list[tuple[object, float, float]] = []  # key, offset, speed
-        for k in range(street.lanes):
-            lanes.append((("against", k), (k + 0.5) * street.lane, -self._speed()))
-        for k in range(street.lanes - 1):
-            lanes.append((("along", k), -(k + 0.5) * street.lane, self._speed()))
-        if self.cast.speed > 0:
-            lanes.append(("own", self.own_lane, self.cast.speed))
-        for key, d, speed in lanes:
-            spacing = max(18.0, 6.0 + 1.5 * abs(speed))
-            chance = min(1.0, wanted / len(lanes) * spacing / (2 * REACH))
-            # Relative to the sensor where that keeps pace, else past all of its way.
+        rng = self.rng
+        for key, (d, speed) in self.lanes.items():
+            spacing = max(25.0, 6.0 + 2.0 * abs(speed))
+            # Relative to the sensor where that keeps pace, close before and behind it; else past all of its way.
             keeps = key == "own"
-            reach = 1.4 * REACH + (0 if keeps else np.abs(self.own).max() + abs(speed) * self.time[-1])
+            chance = min(1.0, (1.3 if keeps else 1.0) * wanted / len(self.lanes) * spacing / (2 * REACH))
+            reach = 1.2 * REACH + (0 if keeps else np.abs(self.own).max() + abs(speed) * self.time[-1])
             for s in np.arange(-reach, reach, spacing):
-                start = s + rng.uniform(-4.0, 4.0) + (self.own[0] if keeps else 0.0)
+                start = s + rng.uniform(-6.0, 6.0) + (self.own[0] if keeps else 0.0)
                 if rng.random() < chance and self.book(key, start, 2.4):
                     self.add_car(start + speed * self.time, d, 0.0 if speed > 0 else np.pi)
 
-    def _speed(self) -> float:
-        """Of a lane's cars, m/s: most flow, some crawl."""
+    def _pace(self) -> float:
+        """Of a lane's traffic, m/s: most flows, some crawls, and it stands where people cross."""
+        if self.stands:
+            return 0.0
         return self.rng.uniform(4.0, 12.0) if self.rng.random() < 0.8 else self.rng.uniform(0.5, 3.0)
 
     def _cross_flow(self, junction: Junction, wanted: float) -> None:
-        """Moving cars along the side street, seen from the side; where it has one arm, they come out of it or go in."""
+        """Moving cars along the side street, straight on across the junction: seen from the side."""
         rng = self.rng
         for direction, offset in ((1, 0.45), (-1, -0.45)):
             speed = rng.uniform(3, 9)
+            if ("arm", junction.at, -direction) in self.taken:
+                continue  # a bus waits there to come out
             for start in np.arange(-REACH - speed * self.time[-1], REACH, 14.0):
                 if rng.random() < wanted * 14.0 / (4 * REACH):
                     d = direction * (start + rng.uniform(-2, 2) + speed * self.time)
-                    if not junction.arms[1]:
-                        d = np.maximum(d, self.own_lane + 5.0)
-                    if not junction.arms[0]:
-                        d = np.minimum(d, self.own_lane - 5.0)
                     self.add_car(junction.at + offset * junction.half, d, direction * np.pi / 2)
 
     def _large(self, category: int, shape: Mesh) -> None:
         """A bus or a truck: ahead or behind in the lane, oncoming, crossing, or standing at the kerb."""
         rng, street, time = self.rng, self.street, self.time
         half = float(np.abs(shape.vertices[:, 0]).max())
-        far = half + (4.0 if rng.random() < 0.22 else 20.0) + rng.gamma(1.6, 60.0 if category == ru.BUS else 15.0)
-        kinds = {"lane": 0.2, "oncoming": 0.42, "kerb": 0.18, "cross": 0.2}
-        kind = "cross" if self.stands and rng.random() < 0.6 else rng.choice(list(kinds), p=list(kinds.values()))
+        kinds = {"lane": 0.24, "oncoming": 0.39, "kerb": 0.07, "cross": 0.3}
+        if category == ru.TRUCK:
+            kinds = {"lane": 0.34, "oncoming": 0.54, "kerb": 0.08, "cross": 0.04}
+        kind = rng.choice(list(kinds), p=list(kinds.values()))
         crossing = [j for j in street.junctions if any(j.arms)]
-        if kind == "cross" and crossing and (self.stands or self.cast.speed == 0):
-            self._crossing(category, shape, crossing[rng.integers(len(crossing))], half)
-        elif kind == "lane" and self.cast.speed > 0:
-            s = rng.choice([-1, 1]) * far
-            self.book("own", s + self.own[0], half)
-            self.add(category, shape, s + self.own, self.own_lane, 0.0)
-        elif kind == "kerb":
-            s, lane = self.middle + rng.choice([-1, 1]) * far, ("kerb", -1)
-            self.book(lane, s, half)
-            self.add(category, shape, s, -(street.kerb(-1) - 1.4), 0.0)
-        else:
-            when = rng.uniform(0, time[-1])  # it is `far` away then, before or behind
-            speed = 0.0 if self.stands else rng.uniform(3.0, 9.0)
-            s = np.interp(when, time, self.own) + rng.choice([-1, 1], p=[0.3, 0.7]) * far - speed * (time - when)
-            # What comes behind it in its lane goes at another speed: keep the stretch that it sweeps free.
-            self.book(("against", 0), float(s[0]), half + 12 * float(speed > 0))
-            self.add(category, shape, s, 0.5 * street.lane, np.pi)
+        if self.stands and rng.random() < 0.6:
+            kind = "cross"
+        close = rng.random() < 0.13
+        if kind == "cross" and crossing:
+            junction = crossing[rng.integers(len(crossing))]
+            self._arrive(category, shape, junction, self._arm(junction))
+            return
+        for _ in range(10):  # until there is room
+            far = half + (3.0 if close else rng.uniform(*((35.0, 120.0) if category == ru.BUS else (15.0, 50.0))))
+            if kind == "lane" and self.cast.speed > 0:
+                lane, heading, (d, speed) = "own", 0.0, self.lanes["own"]
+                start = rng.choice([-1, 1]) * far + self.own[0]
+            elif kind == "kerb" and street.parking[0] > 0:
+                lane, heading, d, speed = ("kerb", 1), np.pi, street.kerb(1) - 1.4, 0.0
+                start = self.middle + rng.choice([-1, 1]) * (rng.uniform(0, 15) if close else far)
+            else:
+                lane, heading = ("against", 0), np.pi
+                d, speed = self.lanes[lane]
+                when = rng.uniform(0, time[-1])  # it is so far away then, before or behind, or alongside
+                ahead = rng.uniform(-4, 18) if close else rng.choice([-1, 1], p=[0.3, 0.7]) * far
+                start = np.interp(when, time, self.own) + ahead - speed * when
+            if self.book(lane, start, half + 1.0):
+                self.add(category, shape, start + speed * time, d, heading)
+                return
 
-    def _crossing(self, category: int, shape: Mesh, junction: Junction, half: float) -> None:
-        """Coming down a side street to its mouth, where it waits: seen from the side, or three-quarters."""
-        rng = self.rng
-        side = 1 if junction.arms[0] and (not junction.arms[1] or rng.random() < 0.5) else -1
-        arrives, speed = rng.uniform(0.3, 1.2) * self.time[-1], rng.uniform(2.0, 7.0)
-        d = side * (self.street.kerb(side) + half + 1.5 + speed * np.maximum(arrives - self.time, 0.0))
-        self.taken[("arm", junction.at, side)] = [(junction.at, 99.0)]
-        self.add(category, shape, junction.at - side * 0.45 * junction.half, d, -side * np.pi / 2)
+    def _arm(self, junction: Junction) -> int:
+        """One of the sides to which a side street leaves."""
+        left, right = junction.arms
+        return 1 if left and (not right or self.rng.random() < 0.5) else -1
+
+    def _arrive(self, category: int, shape: Mesh, junction: Junction, side: int) -> None:
+        """Down a side street to its mouth, there to wait behind who is there: seen from the side, or three-quarters."""
+        rng, arm = self.rng, ("arm", junction.at, side)
+        half = float(np.abs(shape.vertices[:, 0]).max())
+        queue = self.taken.setdefault(arm, [])
+        pace, arrives = self.arrivals.get(arm, (rng.uniform(2.5, 6.5), rng.uniform(0.0, 0.8) * self.time[-1]))
+        self.arrivals[arm] = (pace, arrives + rng.uniform(1.0, 5.0))
+        stops = self.street.kerb(side) + 1.5 + half + sum(2 * ahead + 1.5 for _, ahead in queue)
+        queue.append((junction.at, half))
+        d = stops + pace * np.maximum(arrives - self.time, 0.0)
+        self.add(category, shape, junction.at - side * 0.45 * junction.half, side * d, -side * np.pi / 2)
 
     def _motorcycle(self) -> None:
         rng, street = self.rng, self.street
@@ -372,7 +382,7 @@ class _Crowd:
         rng, street, cast = self.rng, self.street, self.cast
         for category, left, make, reach in (
             (ru.BICYCLE, round(cast.bicycles * self.stretch), make_bicycle, 19.0),
-            (ru.SCOOTER, round(cast.scooters * self.stretch), make_scooter, 10.0),
+            (ru.SCOOTER, round(cast.scooters * self.stretch), make_scooter, 5.0),
         ):
             while left > 0:
                 side = int(rng.choice([-1, 1]))
@@ -393,7 +403,7 @@ class _Crowd:
     def persons(self) -> None:
         rng = self.rng
         wanted = self.cast.persons * self.stretch
-        chances = {"walk": 0.5, "wait": 0.2, "stroll": 0.2, "sit": 0.05, "cross": 0.25 if self.stands else 0.0}
+        chances = {"walk": 0.65, "wait": 0.1, "stroll": 0.2, "sit": 0.03, "cross": 0.25 if self.stands else 0.0}
         kinds, p = list(chances), np.array(list(chances.values()))
         tries = 0
         while wanted > 0.3 and tries < 200:
@@ -402,7 +412,7 @@ class _Crowd:
 
     def _person(self, s, d, heading, **how) -> None:
         rng = self.rng
-        body = make_body(rng, self.palette, child=rng.random() < 0.04)
+        body = make_body(rng, self.palette, child=rng.random() < 0.03)
         arms = tuple(rng.uniform(0.8, 2.0, 2) * (rng.random(2) < 0.2))
         motion = self.street.motion(s + 0 * self.time, d, heading)
         stride, phase, swing = rng.uniform(1.2, 1.5), rng.uniform(0, 6.3), rng.uniform(0.4, 1.3)
@@ -418,7 +428,7 @@ class _Crowd:
         side, direction = int(rng.choice([-1, 1])), int(rng.choice([-1, 1]))
         count = int(rng.choice([1, 2, 3], p=[0.6, 0.32, 0.08]))
         speed = rng.uniform(1.0, 1.8)
-        middle = self._near(50.0)
+        middle = self._near(40.0)
         base = street.kerb(side) + street.verge[side < 0] + rng.uniform(0.5, max(0.6, street.pavement[side < 0] - 0.6))
         for k in range(count):
             s = middle + rng.normal(0, 0.2) + direction * speed * (self.time - self.time[-1] / 2)
