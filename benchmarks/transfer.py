@@ -1,11 +1,13 @@
 """What a small detector that saw simulated frames alone finds on real ones.
 
     python benchmarks/transfer.py REAL_FOLDER [--dataset sim] [--recipe initialization-paper] [--seeds 0 1 2]
-        [--frames 6400] [--transforms flip roll] [--out runs/transfer]
+        [--frames 6400] [--transforms flip roll] [--out runs/transfer] [--csv TABLE.csv]
+        [--picture PANORAMA.png]
 
 Trains the small network on the dataset's train split until it has seen that many frames, and prints the AP of each
 class on its val split and on the train frames of REAL_FOLDER (a folder in COCO format), and the means over the seeds.
-Runs are left in OUT, and a run that is there already is not made again.
+Runs are left in OUT, and a run that is there already is not made again. TABLE.csv gets a row for each seed and dataset;
+PANORAMA.png is the val frame with most boxes and what the last seed's detector finds there (the README's picture).
 """
 
 import argparse
@@ -15,7 +17,7 @@ from pathlib import Path
 import pandas as pd
 import torch
 
-from tdt4265 import data, evaluation, training
+from tdt4265 import data, evaluation, plots, training
 from tdt4265.recipes import ALL_RECIPES
 
 
@@ -32,6 +34,16 @@ def trained(recipe, frames: int, train: data.CocoDetection, seed: int, folder: P
     return model
 
 
+def draw(model: torch.nn.Module, val: data.CocoDetection, path: str, least: float = 0.5) -> None:
+    """What the detector finds, scores from `least`, in the frame that holds most boxes."""
+    image, _ = val[max(range(len(val)), key=lambda index: len(val[index][1]["boxes"]))]
+    with torch.no_grad():
+        found = model.eval()([image])[0]
+    sure = found["scores"] >= least
+    figure = plots.panorama(image, found["boxes"][sure], found["labels"][sure], categories=val.categories)
+    figure.savefig(path, dpi=110)
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("real")
@@ -41,6 +53,8 @@ def main() -> None:
     parser.add_argument("--frames", type=int, default=6400)
     parser.add_argument("--transforms", nargs="*", default=["flip", "roll"])
     parser.add_argument("--out", default="runs/transfer")
+    parser.add_argument("--csv")
+    parser.add_argument("--picture")
     options = parser.parse_args()
     recipe = replace(ALL_RECIPES[options.recipe].small(), transforms=tuple(options.transforms))
     train, val = data.load(options.dataset)
@@ -50,11 +64,17 @@ def main() -> None:
         model = trained(recipe, options.frames, train, seed, Path(options.out) / f"{recipe.name}-seed{seed}")
         for name, dataset in ((train.name, val), (real.name, real)):
             metrics = evaluation.evaluate(model, dataset)
-            rows.append({"seed": seed, "frames of": name, "mAP": metrics.map, **metrics.per_class})
+            row = {"recipe": recipe.name, "transforms": " ".join(recipe.transforms), "trained on": train.name}
+            row |= {"frames seen": -(-options.frames // len(train)) * len(train), "seed": seed}
+            rows.append({**row, "frames of": name, "mAP": metrics.map, **metrics.per_class})
             print(pd.DataFrame(rows[-1:]).to_string(index=False, float_format="{:.4f}".format), flush=True)
     table = pd.DataFrame(rows)
     print("\n" + table.to_string(index=False, float_format="{:.4f}".format))
-    means = table.drop(columns="seed").groupby("frames of", sort=False).mean()
+    if options.picture:
+        draw(model, val, options.picture)
+    if options.csv:
+        table.to_csv(options.csv, index=False, float_format="%.4f")
+    means = table.drop(columns="seed").groupby("frames of", sort=False).mean(numeric_only=True)
     print(f"\nmeans of {len(options.seeds)} seeds\n" + means.to_string(float_format="{:.4f}".format))
 
 

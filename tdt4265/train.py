@@ -114,7 +114,7 @@ def resolve(
         recipe: a name among `recipes.ALL_RECIPES`.
         epochs: 0 is the demonstration: the small network overfits the sample's train frames, whatever `dataset` and
             `size` say. Any other number trains on all of train and evaluates on val.
-        dataset: "sim", "sample", "tdt4265" or a folder.
+        dataset: "sim", "sim-clips", "sample", "tdt4265" or a folder.
         size: "report", "small", or "auto": the report's network on a GPU, the small one without.
         devices: see `training.fit`.
         precision: "32-true" (float32), "bf16-mixed", "16-mixed", or "auto": see `devices.choose_precision`.
@@ -294,7 +294,7 @@ def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="python -m tdt4265.train", description="Train a recipe of the course.")
     parser.add_argument("recipe", help=", ".join(ALL_RECIPES))
     parser.add_argument("--epochs", type=int, default=0, help="0 (default): the demonstration; else the full protocol")
-    parser.add_argument("--dataset", default="sim", help="sim (default), sample, tdt4265 or a folder in COCO format")
+    parser.add_argument("--dataset", default="sim", help="sim (default), sim-clips, sample, tdt4265 or a folder")
     parser.add_argument("--size", default="auto", help="report, small, or auto (default): report on a GPU, else small")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--devices", default="auto", help="auto (default), cpu, or how many GPUs or processes")

@@ -5,8 +5,6 @@ import io
 import json
 import os
 import pickle
-import sys
-import types
 from pathlib import Path
 
 import numpy as np
@@ -19,6 +17,7 @@ from pycocotools.cocoeval import COCOeval
 from torch.utils.data import DataLoader
 from torchvision import tv_tensors
 
+from tdt4265 import lidar
 from tdt4265.data import CocoDetection, DataError, coco, load, read_labels
 from tdt4265.data.coco import clip_and_frame, natural_key
 from tdt4265.evaluation import collate
@@ -298,23 +297,45 @@ def test_other_names_sort_naturally():
 # Sources --------------------------------------------------------------------------------------------------------------
 
 
-def test_sim_is_generated_on_first_use(tmp_path, monkeypatch):
+@pytest.fixture()
+def simulator(tmp_path, monkeypatch):
+    """In place of the simulator: notes what is asked of it, and writes three frames a split."""
     calls = []
 
-    def generate(out):
-        calls.append(out)
+    def generate(out, **shape):
+        calls.append((out.name, shape))
         write_folder(out, "train")
         write_folder(out, "val")
+        (out / ".simulation.json").write_text(json.dumps({"version": lidar.folder.VERSION}))
 
     monkeypatch.setenv("TDT4265_CACHE", str(tmp_path))
-    monkeypatch.setitem(sys.modules, "tdt4265.lidar", types.SimpleNamespace(generate=generate))
+    monkeypatch.setattr(lidar, "generate", generate)
+    return calls
+
+
+def test_sim_is_generated_on_first_use(tmp_path, simulator):
     for _ in range(2):
         train, val = load()
         assert (train.name, len(train), val.split) == ("sim", 3, "val")
-    assert calls == [tmp_path / "sim"]
+    assert simulator == [("sim", lidar.STREETS)]
     (tmp_path / "sim" / "val_annotations.json").unlink()  # as an interrupted generation leaves it
     load("sim")
-    assert len(calls) == 2
+    train, _ = load("sim-clips")
+    assert train.name == "sim-clips"
+    assert simulator[1:] == [("sim", lidar.STREETS), ("sim-clips", lidar.CLIPS)]
+
+
+def test_what_another_simulator_made_is_made_anew(tmp_path, simulator, capsys):
+    load("sim")
+    (tmp_path / "sim" / ".simulation.json").write_text(json.dumps({"version": lidar.folder.VERSION - 1}))
+    (tmp_path / "sim" / "images" / "train" / "old.png").write_bytes(b"a frame that the new one has not")
+    capsys.readouterr()
+    load("sim")
+    said = capsys.readouterr().out
+    assert said == f"{tmp_path}/sim: made by another version of the simulator, so it is made anew\n"
+    assert len(simulator) == 2 and not (tmp_path / "sim" / "images" / "train" / "old.png").exists()
+    load("sim")
+    assert len(simulator) == 2
 
 
 def test_a_simulation_that_fails_gets_one_line(tmp_path, monkeypatch):
@@ -366,7 +387,7 @@ def test_all_real_labels_pass_unclipped(real_folder):
 
 def test_missing_folder(tmp_path):
     assert line(tmp_path / "no") == (
-        f'{tmp_path}/no: no such folder: give "sample", "sim", "tdt4265" or a folder in COCO format'
+        f'{tmp_path}/no: no such folder: give "sample", "sim", "sim-clips", "tdt4265" or a folder in COCO format'
     )
     with pytest.raises(DataError, match=r"no such folder: give a folder that holds labels\.json and its pictures"):
         read_labels(tmp_path / "no" / "labels.json")

