@@ -35,7 +35,7 @@ PARTS = ".parts"
 CHUNK = 10  # frames a worker renders before it reports, and may turn to another clip
 
 # What `generate` writes by default, and what "sim-clips" is: the real dataset's own shape.
-STREETS = {"train_clips": 320, "val_clips": 100, "train_frames": 5, "val_frames": 3, "interval": 2.0}
+STREETS = {"train_clips": 800, "val_clips": 100, "train_frames": 2, "val_frames": 3, "interval": 2.0}
 CLIPS = {"train_clips": 16, "val_clips": 3, "train_frames": 100, "val_frames": 100, "interval": 0.1}
 
 # Smaller than this, nobody would have drawn a box: about the first percentile of the real boxes.

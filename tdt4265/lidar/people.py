@@ -87,7 +87,7 @@ def _outfit(rng: np.random.Generator, palette: Palette, scale: float) -> Outfit:
     """Random clothes: short and long jackets, coats, skirts, some bare arms and legs."""
     jacket = palette.add("jacket", _jacket_reflectivity(rng), grain=rng.choice([0.1, 0.2, 0.35]), grain_size=0.12)
     trousers = palette.add("trousers", _trouser_reflectivity(rng), grain=0.2, grain_size=0.12)
-    skin = palette.add("skin", rng.uniform(0.4, 0.6))
+    skin = palette.add("skin", rng.uniform(0.5, 0.75))
     # A short jacket, a long one, a coat, a skirt or dress: (hem, flare), metres and a factor.
     short, long, coat, dress = (0.1, 1.04), (0.2, 1.1), (rng.uniform(0.35, 0.6), 1.25), (rng.uniform(0.35, 0.55), 1.45)
     hem, flare = (short, long, coat, dress)[rng.choice(4, p=[0.36, 0.34, 0.2, 0.1])]
@@ -162,7 +162,7 @@ def _head(rng: np.random.Generator, palette: Palette, scale: float, skin: int, h
         shell = palette.add("helmet plastic", rng.uniform(0.06, 0.9), gloss=True)
         parts.append(ellipsoid((0.145, 0.115, 0.1), shell, (0.0, 0, 0.25)))
         return [moved(join(parts), scale=size)]
-    hair = palette.add("hair", rng.uniform(0.08, 0.6), grain=0.2)
+    hair = palette.add("hair", rng.uniform(0.2, 0.8), grain=0.2)
     look = rng.choice(["short", "long", "hat", "cap", "hood", "bald"], p=[0.36, 0.22, 0.16, 0.1, 0.1, 0.06])
     if look in ("short", "long", "cap"):
         parts.append(ellipsoid((0.108, 0.09, 0.105), hair, (-0.015, 0, 0.215)))

@@ -56,12 +56,12 @@ class Custom:
 
 
 CUSTOMS = {
-    "street": Custom(0.28, 6.0, 4.1, 1.0, 0.82),
-    "arterial": Custom(0.22, 7.5, 2.4, 0.9, 0.9),
-    "residential": Custom(0.16, 5.0, 2.8, 0.7, 0.7),
-    "campus": Custom(0.14, 4.8, 4.1, 1.1, 0.75),
-    "square": Custom(0.10, 3.0, 7.6, 1.0, 0.8),
-    "park": Custom(0.10, 3.5, 4.5, 1.0, 0.8),
+    "street": Custom(0.28, 5.4, 4.8, 1.0, 0.82),
+    "arterial": Custom(0.22, 6.8, 2.9, 0.9, 0.9),
+    "residential": Custom(0.16, 4.5, 3.3, 0.7, 0.7),
+    "campus": Custom(0.14, 4.3, 4.8, 1.1, 0.75),
+    "square": Custom(0.10, 2.8, 8.2, 1.0, 0.8),
+    "park": Custom(0.10, 3.2, 5.2, 1.0, 0.8),
 }
 # Of vehicles that few clips show: how many a clip has on average. Val has more of the rare ones, or their AP would rest
 # on a handful.
@@ -403,7 +403,7 @@ class _Crowd:
     def persons(self) -> None:
         rng = self.rng
         wanted = self.cast.persons * self.stretch
-        chances = {"walk": 0.65, "wait": 0.1, "stroll": 0.2, "sit": 0.03, "cross": 0.25 if self.stands else 0.0}
+        chances = {"walk": 0.5, "wait": 0.1, "stroll": 0.17, "sit": 0.03, "cross": 0.3}
         kinds, p = list(chances), np.array(list(chances.values()))
         tries = 0
         while wanted > 0.3 and tries < 200:
@@ -494,13 +494,30 @@ class _Crowd:
         return 0.8
 
     def _cross(self) -> float:
-        """Over a zebra crossing while traffic stands."""
+        """On foot over the street: on a zebra crossing while traffic stands, else wherever no vehicle comes."""
         rng, street = self.rng, self.street
         ahead = [c for c in street.crossings if 5 < c < 30]
-        c = ahead[rng.integers(len(ahead))]
-        direction, speed = rng.choice([-1, 1]), rng.uniform(1.0, 1.7)
-        start = -street.kerb(-1) - 1 if direction > 0 else street.kerb(1) + 1
-        begin = rng.uniform(-4, 8)
-        d = start + direction * speed * (self.time - begin)
-        self._person(c + rng.uniform(-1.4, 1.4), d, direction * np.pi / 2)
-        return 0.8
+        for _ in range(8):
+            if self.stands:
+                s = ahead[rng.integers(len(ahead))] + rng.uniform(-1.4, 1.4)
+            else:
+                s = float(rng.choice(self.own)) + rng.choice([-1, 1]) * rng.uniform(10, 32)
+            direction, speed = rng.choice([-1, 1]), rng.uniform(1.0, 1.8)
+            start = -street.kerb(-1) - 1 if direction > 0 else street.kerb(1) + 1
+            d = start + direction * speed * (self.time - rng.uniform(-4, self.time[-1]))
+            if self._is_free(s + 0 * self.time, d):
+                self._person(s, d, direction * np.pi / 2)
+                return 0.8
+        return 0.0
+
+    def _is_free(self, s: np.ndarray, d: np.ndarray) -> bool:
+        """Whether somebody on foot at (s, d) [T] is never run over, nor comes close to the sensor."""
+        at = self.street.motion(s, d, 0.0).poses[:, :2]
+        if np.hypot(*(at - self.path[:, :2]).T).min() < 7.0:
+            return False
+        rooms = {ru.CAR: 4.5, ru.TRUCK: 8.0, ru.BUS: 9.0}
+        return all(
+            np.hypot(*(at - user.motion.poses[:, :2]).T).min() > rooms[user.category]
+            for user in self.users
+            if user.category in rooms
+        )
