@@ -18,7 +18,7 @@ from .shapes import Palette
 from .street import Junction, Street
 from .vehicles import make_bicycle, make_bus, make_car, make_motorcycle, make_scooter, make_truck
 
-REACH = 38.0  # metres within which moving cars count as seen
+REACH = 46.0  # metres within which moving cars count as seen
 SIGHT = 50.0  # metres of street either way in which those on foot, and what stands, are seen
 STANDS_IN_LINE = 7.0  # metres from car to car in a queue
 
@@ -56,17 +56,17 @@ class Custom:
 
 
 CUSTOMS = {
-    "street": Custom(0.28, 5.4, 4.8, 1.0, 0.82),
-    "arterial": Custom(0.22, 6.8, 2.9, 0.9, 0.9),
-    "residential": Custom(0.16, 4.5, 3.3, 0.7, 0.7),
-    "campus": Custom(0.14, 4.3, 4.8, 1.1, 0.75),
-    "square": Custom(0.10, 2.8, 8.2, 1.0, 0.8),
-    "park": Custom(0.10, 3.2, 5.2, 1.0, 0.8),
+    "street": Custom(0.28, 7.0, 5.4, 1.1, 0.82),
+    "arterial": Custom(0.22, 8.6, 3.2, 1.0, 0.9),
+    "residential": Custom(0.16, 5.8, 3.7, 0.8, 0.7),
+    "campus": Custom(0.14, 5.4, 5.4, 1.2, 0.75),
+    "square": Custom(0.10, 3.5, 9.2, 1.1, 0.8),
+    "park": Custom(0.10, 4.0, 5.8, 1.1, 0.8),
 }
 # Of vehicles that few clips show: how many a clip has on average. Val has more of the rare ones, or their AP would rest
 # on a handful.
 RARE = {
-    "train": {"buses": 0.5, "trucks": 0.16, "motorcycles": 0.06},
+    "train": {"buses": 0.38, "trucks": 0.14, "motorcycles": 0.06},
     "val": {"buses": 0.7, "trucks": 0.6, "motorcycles": 0.1},
 }
 
@@ -84,18 +84,18 @@ def draw_cast(rng: np.random.Generator, split: str) -> Cast:
         persons=usual.persons * rng.gamma(2.0, 0.5),
         riders=usual.riders * rng.gamma(2.0, 0.5),
         bicycles=int(rng.poisson(0.7)),
-        scooters=int(rng.poisson(1.0)),
+        scooters=int(rng.poisson(1.15)),
         apart=bool(rng.random() < 0.4),
         **rare,
     )
 
 
 def drive(cast: Cast, seconds: float) -> np.ndarray:
-    """How far along the street the sensor is at times 0, 0.1, ...: float64 [T], in metres, halfway at 0.
+    """How far along the street the sensor is at times 0, 0.1, ... for whole `seconds`, at least one: float64 [T].
 
-    T covers `seconds`, and 10 s at least: traffic needs a while to differ from a queue.
+    In metres, halfway at 0: the street is peopled around the sensor's way.
     """
-    time = np.arange(int(np.ceil(max(seconds, 10.0) * 10)) + 1) / 10
+    time = np.arange(10 * max(int(np.ceil(seconds)), 1) + 1) / 10
     return cast.speed * (time - time[-1] / 2)
 
 
@@ -250,7 +250,7 @@ class _Crowd:
             # Relative to the sensor where that keeps pace, close before and behind it; else past all of its way.
             keeps = key == "own"
             chance = min(1.0, (1.3 if keeps else 1.0) * wanted / len(self.lanes) * spacing / (2 * REACH))
-            reach = 1.2 * REACH + (0 if keeps else np.abs(self.own).max() + abs(speed) * self.time[-1])
+            reach = 1.5 * REACH + (0 if keeps else np.abs(self.own).max() + abs(speed) * self.time[-1])
             for s in np.arange(-reach, reach, spacing):
                 start = s + rng.uniform(-6.0, 6.0) + (self.own[0] if keeps else 0.0)
                 if rng.random() < chance and self.book(key, start, 2.4):
@@ -382,7 +382,7 @@ class _Crowd:
         rng, street, cast = self.rng, self.street, self.cast
         for category, left, make, reach in (
             (ru.BICYCLE, round(cast.bicycles * self.stretch), make_bicycle, 19.0),
-            (ru.SCOOTER, round(cast.scooters * self.stretch), make_scooter, 3.0),
+            (ru.SCOOTER, round(cast.scooters * self.stretch), make_scooter, 9.0),
         ):
             while left > 0:
                 side = int(rng.choice([-1, 1]))
@@ -428,7 +428,7 @@ class _Crowd:
         side, direction = int(rng.choice([-1, 1])), int(rng.choice([-1, 1]))
         count = int(rng.choice([1, 2, 3], p=[0.6, 0.32, 0.08]))
         speed = rng.uniform(1.0, 1.8)
-        middle = self._near(40.0)
+        middle = self._near(52.0)
         base = street.kerb(side) + street.verge[side < 0] + rng.uniform(0.5, max(0.6, street.pavement[side < 0] - 0.6))
         for k in range(count):
             s = middle + rng.normal(0, 0.2) + direction * speed * (self.time - self.time[-1] / 2)
@@ -450,7 +450,7 @@ class _Crowd:
             s, d, side = places[rng.integers(len(places))]
         else:
             side = int(rng.choice([-1, 1]))
-            s, d = self._near(45), side * (street.front(side) - 0.6)
+            s, d = self._near(55), side * (street.front(side) - 0.6)
         count = int(rng.choice([1, 2, 3, 4], p=[0.4, 0.3, 0.2, 0.1]))
         for k in range(count):
             facing = -side * np.pi / 2 + rng.normal(0, 0.9)
@@ -473,7 +473,7 @@ class _Crowd:
         if not places:
             return 0.0
         side, start, stop, _, setback = places[rng.integers(len(places))]
-        s = np.clip(self._near(42), start, stop)
+        s = np.clip(self._near(52), start, stop)
         d = side * (street.front(side) + rng.uniform(0.5, min(setback - 2, 30)))
         angle, speed = rng.uniform(0, 2 * np.pi), rng.choice([0.0, rng.uniform(0.9, 1.6)], p=[0.25, 0.75])
         along = speed * (self.time - self.time[-1] / 2)
@@ -501,7 +501,7 @@ class _Crowd:
             if self.stands:
                 s = ahead[rng.integers(len(ahead))] + rng.uniform(-1.4, 1.4)
             else:
-                s = float(rng.choice(self.own)) + rng.choice([-1, 1]) * rng.uniform(10, 32)
+                s = float(rng.choice(self.own)) + rng.choice([-1, 1]) * rng.uniform(10, 45)
             direction, speed = rng.choice([-1, 1]), rng.uniform(1.0, 1.8)
             start = -street.kerb(-1) - 1 if direction > 0 else street.kerb(1) + 1
             d = start + direction * speed * (self.time - rng.uniform(-4, self.time[-1]))

@@ -12,7 +12,7 @@ from .street import make_street
 
 
 def make_world(clip: int, split: str = "train", seed: int = 0, seconds: float = 10.0) -> World:
-    """A random street with its traffic for `seconds`, the same for the same arguments (up to 10 s: the same world).
+    """A random street with its traffic for `seconds`, the same for the same arguments.
 
     split: "train" or "val"; val has more of the rare classes (`traffic.RARE`).
     """
