@@ -35,13 +35,16 @@ notebooks: $(READY)
 records: $(READY)
 	$(BIN)/python -m tdt4265.records
 
-# The table of recorded runs.
+# The tables of recorded runs and of the transfer to real frames.
 readme: $(READY)
-	$(BIN)/python -c "from tdt4265 import records; records.renew_table('README.md', records.all_records())"
+	$(BIN)/python -c "from tdt4265 import records; \
+	    records.renew_table('README.md', records.markdown(records.all_records())); \
+	    transfer = records.transfer_markdown('assets/records/transfer.csv'); \
+	    records.renew_table('README.md', transfer, records.TRANSFER_MARKS)"
 
-# The twelve simulated frames that the notebooks' default runs use, and the labels of the whole simulated dataset.
+# The twelve simulated frames that the notebooks' default runs use, and the labels of the simulated clips.
 sample: $(READY)
 	$(BIN)/python -m tdt4265.lidar --sample assets/sample
-	$(BIN)/python -c "from tdt4265 import data; data.load('sim')"
+	$(BIN)/python -c "from tdt4265 import data; data.load('sim-clips')"
 	$(BIN)/python -c "from tdt4265 import paths; from tdt4265.lidar import copy_labels; \
-	    copy_labels(paths.cache() / 'sim', 'assets/sim_labels')"
+	    copy_labels(paths.cache() / 'sim-clips', 'assets/sim_labels')"

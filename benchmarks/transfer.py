@@ -62,11 +62,11 @@ def main() -> None:
     rows = []
     for seed in options.seeds:
         model = trained(recipe, options.frames, train, seed, Path(options.out) / f"{recipe.name}-seed{seed}")
-        for name, dataset in ((train.name, val), (real.name, real)):
+        for name, dataset in ((f"{val.name} val", val), (real.name, real)):
             metrics = evaluation.evaluate(model, dataset)
             row = {"recipe": recipe.name, "transforms": " ".join(recipe.transforms), "trained on": train.name}
             row |= {"frames seen": -(-options.frames // len(train)) * len(train), "seed": seed}
-            rows.append({**row, "frames of": name, "mAP": metrics.map, **metrics.per_class})
+            rows.append({**row, "frames of": f"{name}, {len(dataset)} frames", "mAP": metrics.map, **metrics.per_class})
             print(pd.DataFrame(rows[-1:]).to_string(index=False, float_format="{:.4f}".format), flush=True)
     table = pd.DataFrame(rows)
     print("\n" + table.to_string(index=False, float_format="{:.4f}".format))

@@ -171,14 +171,14 @@ def test_the_table_is_renewed_between_its_marks(tmp_path):
     runs = [run("ssd", 0, 0.12345, real=0.05), run("ssd", 1, 0.14345, real=0.07), run("fpn", 0, 0.2)]
     readme = tmp_path / "README.md"
     readme.write_text("before\n<!-- records -->\nold\n<!-- /records -->\nafter\n")
-    records.renew_table(readme, runs)
+    records.renew_table(readme, records.markdown(runs))
     lines = readme.read_text().splitlines()
     assert lines[:2] == ["before", "<!-- records -->"] and lines[-2:] == ["<!-- /records -->", "after"]
     row = dict(zip(lines[2].split(" | "), lines[5].split(" | "), strict=True))
     assert row["mAP"] == "0.1335" and row["lowest"] == "0.1235" and row["highest"] == "0.1434"
     assert row["seeds"] == "2" and row["minutes"] == "1.5" and row["mAP on real, 14 frames"] == "0.0600"
     assert lines[4].startswith("| fpn |") and "|  |" in lines[4]  # better, and not evaluated there
-    records.renew_table(readme, [])
+    records.renew_table(readme, "")
     assert readme.read_text() == "before\n<!-- records -->\n<!-- /records -->\nafter\n"
 
 
@@ -186,8 +186,19 @@ def test_a_readme_without_marks_is_left_alone(tmp_path):
     readme = tmp_path / "README.md"
     readme.write_text("text")
     with pytest.raises(records.RecordError, match="has no place for the table"):
-        records.renew_table(readme, [])
+        records.renew_table(readme, "")
     assert readme.read_text() == "text"
+
+
+def test_the_transfers_table_has_means_and_spread_over_the_seeds(tmp_path):
+    path = tmp_path / "transfer.csv"
+    head = "recipe,transforms,trained on,frames seen,seed,frames of,mAP,car,person\n"
+    rows = ["0,sim,0.2,0.4,0.1", "0,real,0.1,0.3,0.2", "1,sim,0.2,0.5,0.1", "1,real,0.1,0.2,0.1"]
+    path.write_text(head + "".join(f"a,flip,sim,6400,{row}\n" for row in rows))
+    lines = records.transfer_markdown(path).splitlines()
+    assert lines[2] == "| sim | 6,400 | sim | 2 | 0.450 (0.400 to 0.500) | 0.100 (0.100 to 0.100) |"
+    assert lines[3] == "| sim | 6,400 | real | 2 | 0.250 (0.200 to 0.300) | 0.150 (0.100 to 0.200) |"
+    assert records.transfer_markdown(tmp_path / "none.csv") == ""
 
 
 SMALL = PROTOCOLS["small"]

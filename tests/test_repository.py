@@ -64,8 +64,11 @@ def test_every_module_says_what_it_is_for(module):
 
 def test_the_readmes_table_is_that_of_the_records():
     readme = (ROOT / "README.md").read_text()
-    table = readme.partition(records.TABLE_MARKS[0] + "\n")[2].partition(records.TABLE_MARKS[1])[0]
-    assert table == records.markdown(records.all_records()), "run `make readme`"
+    transfer = records.transfer_markdown(ROOT / "assets" / "records" / "transfer.csv")
+    wanted = {records.TABLE_MARKS: records.markdown(records.all_records()), records.TRANSFER_MARKS: transfer}
+    for (start, end), table in wanted.items():
+        assert readme.partition(start + "\n")[2].partition(end)[0] == table, "run `make readme`"
+        assert start in readme and end in readme
 
 
 # What each may import of the package, besides itself; one not named here, as `train`: anything but the simulator.

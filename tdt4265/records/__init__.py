@@ -1,7 +1,15 @@
 """What a training run leaves to be compared (`record`), runs beside each other (`comparison`), and the making of those
 that are missing (`python -m tdt4265.records`)."""
 
-from tdt4265.records.comparison import TABLE_MARKS, markdown, renew_table, summary, table
+from tdt4265.records.comparison import (
+    TABLE_MARKS,
+    TRANSFER_MARKS,
+    markdown,
+    renew_table,
+    summary,
+    table,
+    transfer_markdown,
+)
 from tdt4265.records.record import (
     ENVIRONMENT,
     PROTOCOLS,
@@ -18,6 +26,7 @@ __all__ = [
     "ENVIRONMENT",
     "PROTOCOLS",
     "TABLE_MARKS",
+    "TRANSFER_MARKS",
     "Protocol",
     "Record",
     "RecordError",
@@ -29,4 +38,5 @@ __all__ = [
     "renew_table",
     "summary",
     "table",
+    "transfer_markdown",
 ]

@@ -11,7 +11,9 @@ import pandas as pd
 
 from tdt4265.records.record import PROTOCOLS, Record, RecordError
 
-TABLE_MARKS = ("<!-- records -->", "<!-- /records -->")  # the table of runs stands between these in a README
+# Tables stand between these in a README: that of the runs, and that of the transfer to real frames.
+TABLE_MARKS = ("<!-- records -->", "<!-- /records -->")
+TRANSFER_MARKS = ("<!-- transfer -->", "<!-- /transfer -->")
 
 
 def table(records: Iterable[Record]) -> pd.DataFrame:
@@ -103,13 +105,29 @@ def markdown(records: Iterable[Record]) -> str:
     return "".join(f"| {' | '.join(line)} |\n" for line in lines)
 
 
-def renew_table(path: str | Path, records: Iterable[Record]) -> None:
-    """Writes the table of runs between the two marks of a Markdown file. Raises RecordError where they are missing."""
+def transfer_markdown(path: str | Path) -> str:
+    """What `benchmarks/transfer.py` wrote into a CSV file, in Markdown: a row a dataset, means over the seeds.
+
+    The AP of cars and of persons with the lowest and the highest seed. "" for no such file.
+    """
+    if not Path(path).is_file():
+        return ""
+    rows = ["| trained on | frames seen | evaluated on | seeds | AP of cars | AP of persons |", "|" + " --- |" * 6]
+    for name, group in pd.read_csv(path).groupby("frames of", sort=False):
+        first = group.iloc[0]
+        scores = [f"{group[c].mean():.3f} ({group[c].min():.3f} to {group[c].max():.3f})" for c in ("car", "person")]
+        cells = [first["trained on"], f"{first['frames seen']:,}", name, f"{len(group)}", *scores]
+        rows.append(f"| {' | '.join(cells)} |")
+    return "\n".join(rows) + "\n"
+
+
+def renew_table(path: str | Path, table: str, marks: tuple[str, str] = TABLE_MARKS) -> None:
+    """Writes a table between two marks of a Markdown file. Raises RecordError where they are missing."""
     path = Path(path)
-    before, mark, rest = path.read_text(encoding="utf-8").partition(TABLE_MARKS[0])
-    _, end, after = rest.partition(TABLE_MARKS[1])
+    before, mark, rest = path.read_text(encoding="utf-8").partition(marks[0])
+    _, end, after = rest.partition(marks[1])
     if not (mark and end):
-        raise RecordError(f"{path}: has no place for the table: put {' and '.join(TABLE_MARKS)} on lines of their own")
+        raise RecordError(f"{path}: has no place for the table: put {' and '.join(marks)} on lines of their own")
     temporary = path.with_name(f".{path.name}.{os.getpid()}")
-    temporary.write_text(f"{before}{mark}\n{markdown(records)}{end}{after}", encoding="utf-8")
+    temporary.write_text(f"{before}{mark}\n{table}{end}{after}", encoding="utf-8")
     os.replace(temporary, path)
