@@ -301,9 +301,8 @@ def test_a_road_user_across_the_seam_gets_a_box_at_either_edge():
 def test_a_box_is_as_loose_as_real_ones():
     frame = shot(world(Box(1, 20, 0, (4, 2, 1.5)), Box(7, 22, 8, (0.5, 0.5, 1.8))))
     car, person = labelled(frame, [1, 7])
-    for entry, user, aside, upright in ((car, 0, 1.4, 1.4), (person, 1, None, 0.8)):
+    for entry, user, aside, upright in ((car, 0, 1.4, 1.4), (person, 1, 0.8, 1.2)):
         x1, y1, x2, y2 = frame.boxes[user]
-        aside = 0.8 + 0.11 * (x2 - x1) if aside is None else aside
         drawn = [x1 - aside, y1 - upright, x2 - x1 + 2 * aside, y2 - y1 + 2 * upright]
         np.testing.assert_allclose(entry["bbox"], drawn, atol=0.011)
     uneven = [folder.labels(frame, [1, 7], np.random.default_rng(k))[0]["bbox"][0] for k in range(200)]
@@ -339,9 +338,9 @@ def frame_of(*users):
 
 
 def test_what_is_tiny_or_of_no_category_gets_no_label():
-    frame = frame_of((10, 10, 20, 30), (60, 60, 90, 62), (70, 70, 72, 77), (80, 90, 83, 96))
+    frame = frame_of((10, 10, 20, 30), (60, 60, 90, 62), (70, 70, 72, 77), (80, 90, 83, 95))
     assert [a["track_id"] for a in labelled(frame, [0, 1, 5, 7])] == [2], "no category; 4.5 rows; fine; a low person"
-    assert [a["track_id"] for a in labelled(frame, [3, 1, 5, 5])] == [0, 2, 3]
+    assert [a["track_id"] for a in labelled(frame, [3, 1, 5, 1])] == [0, 2, 3]
 
 
 def test_what_is_hidden_nearly_wholly_gets_no_label():
@@ -447,7 +446,7 @@ def test_the_command_writes_a_street(tmp_path, capsys):
     assert content["annotations"], "somebody is always about"
     assert [i["file_name"][-7:] for i in content["images"]] == ["0_0.png", "0_1.png"]
     assert main([str(out), "--train-clips", "2"]) == 2
-    assert "was begun with train_clips 1, val_clips 0, train_frames 2" in capsys.readouterr().err
+    assert "was begun with train_clips 1, val_clips 0, val_frames 2, interval 0.1, not" in capsys.readouterr().err
 
 
 def test_a_folder_knows_the_simulator_that_made_it(finished, tmp_path):

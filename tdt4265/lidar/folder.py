@@ -45,9 +45,10 @@ MIN_HEIGHT_ELSE = 7.0
 # Who shows less than this share behind leaves, walls and others is not recognised, unless it is that many pixels.
 MIN_SHARE, ENOUGH_PIXELS = 0.35, 200
 FILLED = 0.6  # share of its box that a road user fills when nothing hides it
-# Real boxes are drawn by hand: a little loose (pixels a side, and a share of the width a side), and never quite even.
-SLACK_PIXELS, SLACK_THIN, JITTER = 1.4, 0.8, 0.8
-SLACK_SHARE = {"person": 0.11, "rider": 0.08, "bicycle": 0.05, "scooter": 0.0}  # the thin classes
+# Real boxes are drawn by hand, a little loose and never quite even: pixels aside and upright, and a share of the width.
+SLACK, JITTER = (1.4, 1.4), 0.8
+SLACK_THIN = {"person": (0.8, 1.2), "rider": (0.8, 1.2), "bicycle": (0.8, 0.8), "scooter": (0.8, 0.8)}
+SLACK_SHARE = {"rider": 0.08, "bicycle": 0.05}
 
 SAMPLE_SEED = 1
 
@@ -312,8 +313,8 @@ def _silhouette(frame: Frame, user: int) -> float:
 
 def loosened(box: np.ndarray, name: str, rng: np.random.Generator) -> np.ndarray:
     """The box x1, y1, x2, y2 as somebody would draw it, upper and lower edge within the picture."""
-    upright = SLACK_THIN if name in SLACK_SHARE else SLACK_PIXELS
-    aside = upright + SLACK_SHARE.get(name, 0.0) * (box[2] - box[0])
+    aside, upright = SLACK_THIN.get(name, SLACK)
+    aside += SLACK_SHARE.get(name, 0.0) * (box[2] - box[0])
     drawn = box + np.array([-aside, -upright, aside, upright]) + rng.normal(0, JITTER, 4)
     drawn[[1, 3]] = np.clip(drawn[[1, 3]], 0, ROWS)
     return drawn
