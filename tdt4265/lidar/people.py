@@ -44,7 +44,7 @@ def make_body(rng: np.random.Generator, palette: Palette, *, helmet: bool = Fals
     parts: dict[str, list[Mesh]] = {name: [] for name in PARTS}
     parts["torso"] = [_torso(scale, girth, outfit), *_luggage(rng, palette, scale, girth)]
     parts["head"] = _head(rng, palette, scale, outfit.skin, helmet)
-    arm_out, leg_out = rng.uniform(0.03, 0.22), rng.uniform(0.0, 0.06)
+    arm_out, leg_out = rng.uniform(0.03, 0.16), rng.uniform(0.0, 0.05)
     for side, name in SIDES:
         thigh, shin = _leg(scale, girth, outfit)
         arm, forearm = _arm(scale, girth, outfit)
@@ -100,7 +100,7 @@ def _outfit(rng: np.random.Generator, palette: Palette, scale: float) -> Outfit:
         skin=skin,
         hem=hem * scale,
         flare=flare,
-        girth=rng.uniform(0.88, 1.2),
+        girth=rng.uniform(0.85, 1.12),
     )
 
 
@@ -192,7 +192,7 @@ def _luggage(rng: np.random.Generator, palette: Palette, scale: float, girth: fl
         bag = palette.add("shoulder bag", _jacket_reflectivity(rng), grain=0.2)
         side = rng.choice([-1, 1])
         size = (rng.uniform(0.25, 0.4), 0.12, rng.uniform(0.2, 0.32))
-        parts.append(box(size, bag, (-0.03, side * (0.165 * girth + 0.06), rng.uniform(-0.1, 0.1))))
+        parts.append(box(size, bag, (-0.03, side * (0.165 * girth + 0.02), rng.uniform(-0.1, 0.1))))
     if rng.random() < 0.15:
         band = palette.add("reflective band", 0.7, retroreflection=float(rng.uniform(2, 6)))
         level = rng.uniform(0.1, 0.4) * scale

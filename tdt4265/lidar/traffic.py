@@ -56,12 +56,12 @@ class Custom:
 
 
 CUSTOMS = {
-    "street": Custom(0.28, 7.0, 5.4, 1.1, 0.82),
-    "arterial": Custom(0.22, 8.6, 3.2, 1.0, 0.9),
-    "residential": Custom(0.16, 5.8, 3.7, 0.8, 0.7),
-    "campus": Custom(0.14, 5.4, 5.4, 1.2, 0.75),
-    "square": Custom(0.10, 3.5, 9.2, 1.1, 0.8),
-    "park": Custom(0.10, 4.0, 5.8, 1.1, 0.8),
+    "street": Custom(0.28, 7.0, 6.0, 1.1, 0.82),
+    "arterial": Custom(0.22, 8.6, 3.7, 1.0, 0.9),
+    "residential": Custom(0.16, 5.8, 4.2, 0.8, 0.7),
+    "campus": Custom(0.14, 5.4, 6.0, 1.2, 0.75),
+    "square": Custom(0.10, 3.5, 10.2, 1.1, 0.8),
+    "park": Custom(0.10, 4.0, 6.6, 1.1, 0.8),
 }
 # Of vehicles that few clips show: how many a clip has on average. Val has more of the rare ones, or their AP would rest
 # on a handful.
@@ -403,7 +403,7 @@ class _Crowd:
     def persons(self) -> None:
         rng = self.rng
         wanted = self.cast.persons * self.stretch
-        chances = {"walk": 0.5, "wait": 0.1, "stroll": 0.17, "sit": 0.03, "cross": 0.3}
+        chances = {"walk": 0.5, "wait": 0.1, "stroll": 0.17, "sit": 0.03, "cross": 0.65}
         kinds, p = list(chances), np.array(list(chances.values()))
         tries = 0
         while wanted > 0.3 and tries < 200:
@@ -415,7 +415,7 @@ class _Crowd:
         body = make_body(rng, self.palette, child=rng.random() < 0.03)
         arms = tuple(rng.uniform(0.8, 2.0, 2) * (rng.random(2) < 0.2))
         motion = self.street.motion(s + 0 * self.time, d, heading)
-        stride, phase, swing = rng.uniform(1.2, 1.5), rng.uniform(0, 6.3), rng.uniform(0.4, 1.3)
+        stride, phase, swing = rng.uniform(1.2, 1.5), rng.uniform(0, 6.3), rng.uniform(0.3, 1.1)
         self.users.append(ru.Person(ru.PERSON, body, motion, stride, phase, arms=arms, swing=swing, **how))
 
     def _near(self, spread: float) -> float:
@@ -428,7 +428,7 @@ class _Crowd:
         side, direction = int(rng.choice([-1, 1])), int(rng.choice([-1, 1]))
         count = int(rng.choice([1, 2, 3], p=[0.6, 0.32, 0.08]))
         speed = rng.uniform(1.0, 1.8)
-        middle = self._near(52.0)
+        middle = float(rng.choice(self.own)) + rng.choice([-1, 1]) * rng.uniform(18, 75)
         base = street.kerb(side) + street.verge[side < 0] + rng.uniform(0.5, max(0.6, street.pavement[side < 0] - 0.6))
         for k in range(count):
             s = middle + rng.normal(0, 0.2) + direction * speed * (self.time - self.time[-1] / 2)
@@ -501,7 +501,7 @@ class _Crowd:
             if self.stands:
                 s = ahead[rng.integers(len(ahead))] + rng.uniform(-1.4, 1.4)
             else:
-                s = float(rng.choice(self.own)) + rng.choice([-1, 1]) * rng.uniform(10, 45)
+                s = float(rng.choice(self.own)) + rng.choice([-1, 1]) * rng.uniform(8, 13.5)
             direction, speed = rng.choice([-1, 1]), rng.uniform(1.0, 1.8)
             start = -street.kerb(-1) - 1 if direction > 0 else street.kerb(1) + 1
             d = start + direction * speed * (self.time - rng.uniform(-4, self.time[-1]))
