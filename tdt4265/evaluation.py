@@ -17,7 +17,7 @@ import os
 import platform
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -28,6 +28,8 @@ from pycocotools.coco import COCO
 from pycocotools.cocoeval import COCOeval
 from torch import Tensor, nn
 from torch.utils.data import DataLoader, Dataset, Subset
+
+from tdt4265.contract import collate
 
 # Sides, in pixels, of the squares that part small from medium and medium from large. Road users are small in a
 # panorama, so the course draws the lines at half and a third of COCO's: under one name they are different figures.
@@ -82,17 +84,21 @@ class Metrics:
         return pd.DataFrame({"figure": names, "value": ["absent" if v is None else f"{v:.4f}" for v in values]})
 
 
-def collate(batch: list[tuple[Tensor, dict]]) -> tuple[list[Tensor], list[dict]]:
-    """A batch as the models take it: a list of images, a list of targets, all plain tensors.
+@contextlib.contextmanager
+def evaluating(model: nn.Module, device: torch.device | str | None = None) -> Iterator[torch.device]:
+    """The model in evaluation mode, on `device` (None: where its parameters are), which it gives.
 
-    Lists, because frames may differ in size and targets in their number of boxes. tv_tensors have done their work once
-    the transforms ran; models get what torchvision's own models get.
+    Afterwards, also after an exception, each part's mode and the device are what they were.
     """
-    return [_plain(image) for image, _ in batch], [{k: _plain(v) for k, v in target.items()} for _, target in batch]
-
-
-def _plain(value: object) -> object:
-    return value.as_subclass(Tensor) if isinstance(value, Tensor) else value
+    modes, home = {part: part.training for part in model.modules()}, next(model.parameters()).device
+    device = home if device is None else torch.device(device)
+    try:
+        model.to(device).eval()
+        yield device
+    finally:
+        model.to(home)
+        for part, was_training in modes.items():
+            part.training = was_training
 
 
 @torch.no_grad()  # not inference_mode: anchors cached under it could not be used in training afterwards
@@ -115,18 +121,15 @@ def predict(
         One dict a detection: `image_id`, `category_id` (the label), `bbox` [x, y, width, height] in pixels and `score`.
         Where several processes train together each predicts every n-th frame, and all of them return all detections.
     """
-    device = torch.device(device) if device is not None else next(model.parameters()).device
     distributed = torch.distributed.is_available() and torch.distributed.is_initialized()
     rank, processes = (torch.distributed.get_rank(), torch.distributed.get_world_size()) if distributed else (0, 1)
     # A plain share has no frame twice; a DistributedSampler would repeat some to make the shares equally long.
     share = Subset(dataset, range(rank, len(dataset), processes))
-    was_training = model.training
-    model.to(device).eval()
     results = []
-    for images, targets in DataLoader(share, batch_size, collate_fn=collate, num_workers=workers):
-        for output, target in zip(model([image.to(device) for image in images]), targets, strict=True):
-            results += _coco_results(int(target["image_id"]), output)
-    model.train(was_training)
+    with evaluating(model, device) as device:
+        for images, targets in DataLoader(share, batch_size, collate_fn=collate, num_workers=workers):
+            for output, target in zip(model([image.to(device) for image in images]), targets, strict=True):
+                results += _coco_results(int(target["image_id"]), output)
     if processes > 1:
         shares = [None] * processes
         torch.distributed.all_gather_object(shares, results)
@@ -352,23 +355,20 @@ def measure_speed(
     Returns:
         A row a batch size: device, threads, batch size, frames a second, milliseconds a frame.
     """
-    device = torch.device(device) if device is not None else next(model.parameters()).device
     if images is None:
         images = [torch.rand(image_size, generator=torch.Generator().manual_seed(0))]
-    was_training = model.training
-    model.to(device).eval()
     rows = []
-    for batch_size in batch_sizes:
-        batch = [images[i % len(images)].to(device) for i in range(batch_size)]
-        for _ in range(3):
-            model(batch)
-        calls, start = 0, now(device)
-        while (elapsed := now(device) - start) < seconds or calls == 0:
-            model(batch)
-            calls += 1
-        speed = calls * batch_size / elapsed
-        rows.append((device_name(device), torch.get_num_threads(), batch_size, speed, 1000 / speed))
-    model.train(was_training)
+    with evaluating(model, device) as device:
+        for batch_size in batch_sizes:
+            batch = [images[i % len(images)].to(device) for i in range(batch_size)]
+            for _ in range(3):
+                model(batch)
+            calls, start = 0, now(device)
+            while (elapsed := now(device) - start) < seconds or calls == 0:
+                model(batch)
+                calls += 1
+            speed = calls * batch_size / elapsed
+            rows.append((device_name(device), torch.get_num_threads(), batch_size, speed, 1000 / speed))
     return pd.DataFrame(rows, columns=["device", "threads", "batch size", "frames a second", "milliseconds a frame"])
 
 

@@ -14,6 +14,7 @@ A softmax has a logit for background, L = K; sigmoids have none, L = K - 1.
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 import torch
@@ -96,9 +97,12 @@ class SoftmaxFocalLoss(Softmax):
 
     def __call__(self, class_logits, box_offsets, target_labels, target_offsets) -> dict[str, Tensor]:
         positive = target_labels > 0
-        log_p = class_logits.log_softmax(dim=-1).gather(-1, target_labels[..., None]).squeeze(-1)  # [B, N]
+        log_softmax, label = class_logits.log_softmax(dim=-1), target_labels[..., None]
+        log_p = log_softmax.gather(-1, label).squeeze(-1)  # [B, N]
+        # 1 - p as the sum of the others: where p rounds to 1 the gradient is finite, for any gamma.
+        log_rest = log_softmax.scatter(-1, label, -math.inf).logsumexp(dim=-1)
         alpha = torch.where(positive, self.alpha_object, self.alpha_background)
-        focal = -alpha * (1 - log_p.exp()) ** self.gamma * log_p
+        focal = -alpha * torch.exp(self.gamma * log_rest) * log_p
         return {
             "classification": focal.mean(),
             "bbox_regression": box_loss(box_offsets, target_offsets, positive) / positives_a_process(positive),

@@ -26,8 +26,8 @@ from torch.utils.data.distributed import DistributedSampler
 from tqdm.auto import tqdm
 
 from tdt4265 import evaluation, records
+from tdt4265.contract import collate, without_crowds
 from tdt4265.devices import launch
-from tdt4265.evaluation import collate
 
 CHECKPOINT, RECORD = "checkpoint.pt", "record.jsonl"  # what a run leaves in its folder
 
@@ -58,6 +58,8 @@ class TrainingConfig:
             raise TrainingError(f"batch_size is {self.batch_size}: a step needs at least one frame")
         if not (math.isfinite(self.lr) and self.lr > 0):
             raise TrainingError(f"lr is {self.lr}: it must be above zero")
+        if self.clip_norm is not None and not self.clip_norm > 0:
+            raise TrainingError(f"clip_norm is {self.clip_norm}: it must be above zero, or None for no limit")
 
 
 def fit(
@@ -179,16 +181,18 @@ def train_step(
 ) -> dict[str, Tensor]:
     """One step of the optimizer; model and optimizer are those that Fabric set up. Returns each loss, detached.
 
+    Boxes of crowds are left out.
     Raises FloatingPointError, with `where` in its line, for a loss or a gradient that is not finite.
     """
     for group in optimizer.param_groups:
         group["lr"] = lr
-    losses = model(images, targets)
+    losses = model(images, [without_crowds(target) for target in targets])
     loss = sum(losses.values())
     _stop_unless_finite("loss", loss, losses, where, targets)
     optimizer.zero_grad()
     fabric.backward(loss)
-    norm = fabric.clip_gradients(model, optimizer, max_norm=clip_norm or math.inf, error_if_nonfinite=False)
+    limit = math.inf if clip_norm is None else clip_norm
+    norm = fabric.clip_gradients(model, optimizer, max_norm=limit, error_if_nonfinite=False)
     if not _scales_loss(fabric):  # a loss scaled for 16 bits overflows now and then; its scaler then skips the step
         _stop_unless_finite("gradient's norm", norm, losses, where, targets)
     optimizer.step()
@@ -248,8 +252,9 @@ def make_loader(
 ) -> DataLoader:
     """The batches of an epoch, for this process."""
     torch.manual_seed(_number(seed, epoch, 2**32 + fabric.global_rank))  # for dropout, and detectors that sample boxes
-    sampler = DistributedSampler(train, fabric.world_size, fabric.global_rank, shuffle=True, seed=seed)
-    sampler.set_epoch(epoch)
+    # A sampler's own seed + epoch would give seed 0 in its epoch 2 the order of seed 1 in its epoch 1.
+    order = _number(seed, epoch)
+    sampler = DistributedSampler(train, fabric.world_size, fabric.global_rank, shuffle=True, seed=order)
     loader = DataLoader(
         _Seeded(train, seed, epoch),
         batch_size,

@@ -18,9 +18,9 @@ from torch.utils.data import DataLoader
 from torchvision import tv_tensors
 
 from tdt4265 import lidar
+from tdt4265.contract import collate
 from tdt4265.data import CocoDetection, DataError, coco, load, read_labels
 from tdt4265.data.coco import clip_and_frame, natural_key
-from tdt4265.evaluation import collate
 
 HEIGHT, WIDTH = 16, 64
 NAMES = ["a_Video00002_10.png", "a_Video00010_0.png", "a_Video00002_9.png"]  # not in time order, as in the real labels

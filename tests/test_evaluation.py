@@ -220,6 +220,35 @@ def test_predict_gives_coco_results_and_restores_the_mode():
     assert evaluation.evaluate(model, Frames(), batch_size=3).per_class["person"] == pytest.approx(1)
 
 
+@pytest.mark.parametrize("call", [evaluation.predict, evaluation.evaluate])
+def test_an_exception_leaves_the_model_as_it_was(call):
+    class Frozen(Oracle):
+        def __init__(self):
+            super().__init__()
+            self.norm = nn.BatchNorm2d(1)
+
+        def forward(self, images, targets=None):
+            raise RuntimeError("out of memory")
+
+    model = Frozen().train()
+    model.norm.eval()
+    with pytest.raises(RuntimeError, match="out of memory"):
+        call(model, Frames())
+    assert model.training and not model.norm.training
+
+
+def test_the_model_comes_back_from_another_device():
+    class Moves(Oracle):
+        def to(self, device):
+            self.moves = [*getattr(self, "moves", []), str(device)]
+            return super().to(device)
+
+    model = Moves()
+    evaluation.predict(model, Frames(), device="cpu:0")
+    evaluation.measure_speed(model, (3, 8, 16), device="cpu:0", seconds=0)
+    assert model.moves == ["cpu:0", "cpu"] * 2
+
+
 def test_results_file_there_and_back(tmp_path, scene):
     coco, results = scene
     path = tmp_path / "new" / "results.json"

@@ -126,6 +126,14 @@ def test_sigmoid_focal_has_a_gradient_where_it_is_certain():
     assert theirs.isnan().any()
 
 
+@pytest.mark.parametrize("gamma", [0.5, 1.0, 2.0])
+def test_softmax_focal_has_a_gradient_where_it_is_certain(gamma):
+    logits = torch.tensor([[[200.0, 0.0, 0.0], [0.0, 0.0, 200.0]]], requires_grad=True)
+    loss = SoftmaxFocalLoss(gamma=gamma)(logits, torch.zeros(1, 2, 4), torch.tensor([[0, 2]]), torch.zeros(1, 2, 4))
+    (gradient,) = torch.autograd.grad(loss["classification"], logits)
+    assert loss["classification"] == 0 and gradient.isfinite().all()
+
+
 def test_sigmoid_focal_equals_loops():
     logits, offsets, labels, targets, *_ = scene(pictures=1, seed=5)
     logits, total = logits[..., 1:], 0.0

@@ -1,6 +1,7 @@
 """The parts against torchvision's, and the detector under torchvision's contract."""
 
 import math
+from dataclasses import replace
 
 import pytest
 import torch
@@ -246,6 +247,14 @@ def oracle_detector(say, image=(64, 64), **options):
     detector = Detector(recipe.backbone.build(False), head, anchors, MultiboxLoss(), 5, **options).eval()
     (detection,) = detector([torch.zeros(3, *image)])
     return detection
+
+
+def test_anchors_of_other_strides_than_the_feature_maps_are_refused():
+    recipe = RECIPES["ssd"].small()
+    anchors = replace(recipe.anchors, strides=(8, 16, 32, 64, 128, 256))
+    line = r"anchors of strides \[8, .* 256\] on feature maps of strides \[4, .* 128\]"
+    with pytest.raises(ValueError, match=line):
+        replace(recipe, anchors=anchors).build_model()
 
 
 def test_detections_one_by_one():

@@ -27,6 +27,7 @@ HEADER = {
         "val": {"frames": 4, "fingerprint": "bbbbbbbbbbbb"},
     },
     "hardware": {"device": "a processor"},
+    "epochs": 3,
 }
 EPOCHS = [
     {"epoch": 1, "loss": 3.0, "losses": {"boxes": 1.0}, "map": 0.1, "per_class": {"car": None}, "seconds": 60.0},
@@ -136,7 +137,7 @@ def run(recipe="ssd", seed=0, score=0.1, real=None, **header) -> Record:
     figures = dict.fromkeys(("ap50", "ap75", "small", "medium", "large"))
     further = [] if real is None else [("test", {"dataset": "real", "frames": 14, "map": real})]
     epochs = [{"epoch": 1, "loss": 1.0, "map": score, "seconds": 90.0, **figures, "ap50": score and 2 * score}]
-    return Record({**HEADER, "recipe": recipe, "seed": seed, **header}, epochs, further)
+    return Record({**HEADER, "epochs": 1, "recipe": recipe, "seed": seed, **header}, epochs, further)
 
 
 def test_the_summary_takes_seeds_together_and_nothing_else():
@@ -218,12 +219,15 @@ def test_a_record_is_stale_when_recipe_data_or_protocol_changed():
     assert made.stale(fewer, FINGERPRINTS, SMALL) == "the recipe has another init now"
     other = {**FINGERPRINTS, "val": "cccccccccccc"}
     assert made.stale(parts, other, SMALL) == "val has other frames or labels now"
+    unfinished = run(parts=json.loads(json.dumps(parts)), epochs=5)
+    assert unfinished.stale(parts, FINGERPRINTS, SMALL) == "the run ended after 1 of 5 epochs"
     assert made.stale(parts, FINGERPRINTS, PROTOCOLS["full"]) == "the protocol has 50 epochs of size report now"
     assert run().stale(parts, FINGERPRINTS, SMALL) is not None  # a record that does not say its parts
 
 
 def test_the_protocol_that_a_run_kept_to():
     assert run().protocol == "small"
+    assert run(epochs=5).protocol == "other"  # one of five epochs: its learning rate is still high
     assert Record({**HEADER, "size": "report", "protocol": "full"}, EPOCHS).protocol == "other"  # not 50 epochs
     assert Record({**HEADER, "protocol": "demonstration"}).protocol == "demonstration"
 

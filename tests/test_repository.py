@@ -2,6 +2,8 @@
 
 import ast
 import re
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -51,6 +53,14 @@ def test_readme_links_lead_to_files():
         assert (ROOT / target).exists(), f"README.md links to {target}, which is not there"
 
 
+def test_nbval_at_the_root_runs_the_notebooks():
+    """As anybody types it: `pytest --nbval`."""
+    command = [sys.executable, "-m", "pytest", "--nbval", "--collect-only", "--quiet"]
+    found = subprocess.run(command, cwd=ROOT, capture_output=True, text=True).stdout
+    assert all(f"notebooks/{path.name}::" in found for path in (ROOT / "notebooks").glob("0*.ipynb"))
+    assert "tests/test_repository.py::" in found
+
+
 def test_ci_runs_the_readmes_test_command():
     assert "exec make test" in (ROOT / ".ci" / "run").read_text()
     assert "make test" in (ROOT / "README.md").read_text()
@@ -74,16 +84,17 @@ def test_the_readmes_table_is_that_of_the_records():
 # What each may import of the package, besides itself; one not named here, as `train`: anything but the simulator.
 IMPORTS = {
     "paths": set(),
-    "data": {"paths", "lidar"},
+    "data": {"contract", "paths", "lidar"},
     "lidar": set(),
     "anchors": set(),
     "boxes": set(),
+    "contract": set(),
     "losses": set(),
-    "models": {"boxes"},
-    "evaluation": set(),
+    "models": {"boxes", "contract"},
+    "evaluation": {"contract"},
     "records": {"evaluation", "paths"},
     "devices": set(),
-    "training": {"devices", "evaluation", "records"},
+    "training": {"contract", "devices", "evaluation", "records"},
     "plots": set(),
     "notebook": set(),
     "recipes": {"anchors", "losses", "models", "training"},
@@ -117,7 +128,7 @@ def test_imports_go_one_way(path):
 
 
 def test_the_imports_are_seen():
-    assert imported(ROOT / "tdt4265" / "models" / "detector.py") == {"boxes"}
+    assert imported(ROOT / "tdt4265" / "models" / "detector.py") == {"boxes", "contract"}
     assert imported(ROOT / "tdt4265" / "recipes.py") == IMPORTS["recipes"]
     assert imported(ROOT / "tdt4265" / "data" / "__init__.py") == {"data", "paths", "lidar"}
     assert imported(ROOT / "tdt4265" / "train.py") >= {"data", "evaluation", "recipes", "describe"}

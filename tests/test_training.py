@@ -16,7 +16,7 @@ from torch import nn
 from torch.optim.lr_scheduler import CosineAnnealingLR, LinearLR, SequentialLR
 from torch.utils.data import Dataset
 
-from tdt4265 import data, devices, evaluation, records, training
+from tdt4265 import contract, data, devices, evaluation, records, training
 from tdt4265.recipes import ALL_RECIPES
 from tdt4265.training import TrainingConfig, TrainingError, fit
 
@@ -181,6 +181,37 @@ def test_augmentation_is_drawn_anew_for_each_epoch_and_frame():
     shift = first[1][0].mean() - first[0][0].mean()
     assert not torch.equal(first[0][0], other[0][0])
     assert not torch.equal(first[0][0] + shift, first[1][0])
+
+
+def test_no_two_epochs_of_any_seeds_have_one_order_of_frames():
+    fabric = devices.launch("cpu")
+    orders = {}
+    for seed in range(3):
+        for epoch in range(1, 4):
+            loader = training.make_loader(Frames(32), 4, seed, epoch, 0, fabric)
+            orders[seed, epoch] = tuple(i for _, targets in loader for i in (t["image_id"] for t in targets))
+    assert all(sorted(order) == list(range(10, 42)) for order in orders.values())
+    assert len(set(orders.values())) == len(orders)
+
+
+def test_a_crowd_is_not_trained_as_an_object(tmp_path):
+    class Crowded(Frames):
+        """Its second box, a crowd's, is no box at all: whoever is trained on it diverges."""
+
+        def __getitem__(self, i):
+            image, target = super().__getitem__(i)
+            crowd = torch.tensor([[0.0, 0, math.nan, math.nan]])
+            return image, target | {
+                "boxes": torch.cat([target["boxes"], crowd]),
+                "labels": torch.tensor([*target["labels"], 1]),
+                "area": torch.ones(2),
+                "iscrowd": torch.tensor([0, 1]),
+            }
+
+    model, record = train(tmp_path / "crowded", frames=Crowded(), val=False)
+    alone, expected = train(tmp_path / "alone", val=False)
+    assert record.curve("loss").tolist() == expected.curve("loss").tolist()
+    assert all(torch.equal(*weights) for weights in zip(model.parameters(), alone.parameters(), strict=True))
 
 
 # Interrupted
@@ -436,7 +467,7 @@ def test_mixed_precision_leaves_images_and_boxes_as_they_are(tmp_path, monkeypat
 def test_a_step_in_bfloat16_is_the_step_in_float32_but_for_rounding(monkeypatch):
     recipe = ALL_RECIPES["initialization-paper"].small()
     frames, _ = data.load("sample")
-    images, targets = evaluation.collate([frames[i] for i in range(2)])
+    images, targets = contract.collate([frames[i] for i in range(2)])
     losses, moves = {}, {}
     for precision in ("32-true", "bf16-mixed"):
         monkeypatch.setenv("LT_PRECISION", precision)
@@ -507,6 +538,7 @@ def test_two_processes_take_the_step_of_one(tmp_path):
         ({"batch_size": 0}, "batch_size is 0: a step needs at least one frame"),
         ({"lr": 0.0}, "lr is 0.0: it must be above zero"),
         ({"lr": math.nan}, "lr is nan"),
+        ({"clip_norm": 0.0}, "clip_norm is 0.0: it must be above zero, or None for no limit"),
     ],
 )
 def test_a_config_that_can_t_be_gets_one_line(setting, line):

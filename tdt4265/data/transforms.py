@@ -10,6 +10,8 @@ from torch import Tensor
 from torchvision import tv_tensors
 from torchvision.transforms import v2
 
+from tdt4265.contract import BOX_KEYS, select
+
 
 class RandomCrop(v2.Transform):
     """SSD's crop that keeps an IoU with some object, resized back to the frame's size.
@@ -137,12 +139,7 @@ def join_at_seam(target: dict, width: int) -> dict:
         if "masks" in target:
             joined["masks"][right] |= joined["masks"][left]
         kept[left] = False
-    per_box = [key for key in ("boxes", "labels", "area", "iscrowd", "masks") if key in joined]
-    return {**joined, **{key: _of_type(joined[key], kept) for key in per_box}}
-
-
-def _of_type(values: Tensor, kept: Tensor) -> Tensor:
-    return tv_tensors.wrap(values[kept], like=values) if isinstance(values, tv_tensors.TVTensor) else values[kept]
+    return select(joined, kept)
 
 
 def box_area(boxes: Tensor) -> Tensor:
@@ -153,7 +150,8 @@ def box_area(boxes: Tensor) -> Tensor:
 
 def what_goes_with_a_box(inputs: tuple[Tensor, dict]) -> tuple[Tensor, ...]:
     _, target = inputs
-    return target["labels"], target["area"], target["iscrowd"]  # masks, being tv_tensors, go with their boxes unasked
+    # Boxes and masks, being tv_tensors, go together unasked.
+    return tuple(target[key] for key in BOX_KEYS if key in target and key not in ("boxes", "masks"))
 
 
 # Contrast and brightness: in half of the frames, by the factors of v2.RandomPhotometricDistort, torchvision's SSD.

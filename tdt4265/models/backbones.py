@@ -1,6 +1,7 @@
 """Backbones: a batch of pictures -> feature maps, finest first.
 
-A backbone has `out_channels`, the channels of each map it returns. Maps have strides 4, 8, 16, 32, 64, 128.
+A backbone has `out_channels` and `strides`, of each map it returns: how many channels it has, and how many pixels its
+cells are apart.
 """
 
 from __future__ import annotations
@@ -66,6 +67,7 @@ class BasicBackbone(nn.Module):
             ]
         )
         self.out_channels = [4 * w, 8 * w, 4 * w, 4 * w, 2 * w, 2 * w]
+        self.strides = [4, 8, 16, 32, 64, 128]
 
     def forward(self, pictures: Tensor) -> list[Tensor]:
         """[B, 3, H, W] -> six maps [B, out_channels[i], H / 2^(i+2), W / 2^(i+2)]."""
@@ -139,6 +141,7 @@ class ResNet(nn.Module):
             self.extra.append(nn.Sequential(*_conv(channels, channels, 3), *_conv(channels, out, 3, stride=2)))
             channels = out
             self.out_channels.append(channels)
+        self.strides = [4 * 2**i for i in range(len(self.out_channels))]
 
     def forward(self, pictures: Tensor) -> list[Tensor]:
         """[B, 3, H, W] -> maps [B, out_channels[i], H / 2^(i+2), W / 2^(i+2)], rounded up."""

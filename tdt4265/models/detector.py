@@ -11,6 +11,7 @@ from torch.nn.utils.rnn import pad_sequence
 from torchvision.ops import batched_nms, clip_boxes_to_image
 
 from .. import boxes as box_ops
+from ..contract import check_images, check_targets
 
 # Of the dataset's three channels (intensity, ambient, range), in 0..1.
 IMAGE_MEAN = (0.4765, 0.4774, 0.2259)
@@ -28,7 +29,7 @@ class Detector(nn.Module):
     positive width and height; G may be 0) and "labels" int64 [G] in 1..num_classes-1; other keys are left alone.
 
     Args:
-        backbone: pictures [B, 3, H, W] -> list of feature maps, finest first.
+        backbone: pictures [B, 3, H, W] -> list of feature maps, finest first; has their `strides`.
         head: feature maps -> class_logits [B, N, K], box_offsets [B, N, 4].
         anchors: (list of (rows, columns), device) -> [N, 4] xyxy in pixels; has `strides`.
         loss: see `tdt4265.losses`; its `scores` say what the logits mean.
@@ -38,8 +39,9 @@ class Detector(nn.Module):
         max_detections: the best of an image that stay.
         candidates: the best of an image that go into NMS, whose cost grows with their square.
 
-    Raises (when called):
-        ValueError: an image or a target breaks this contract; the message names its index.
+    Raises:
+        ValueError: the anchors' strides are not the backbone's. When called: an image or a target breaks this contract;
+            the message names its index.
     """
 
     def __init__(
@@ -56,6 +58,11 @@ class Detector(nn.Module):
         candidates: int = 1000,
     ):
         super().__init__()
+        if list(backbone.strides) != list(anchors.strides):
+            raise ValueError(
+                f"anchors of strides {list(anchors.strides)} on feature maps of strides {list(backbone.strides)}: "
+                "they would lie elsewhere than what the maps see"
+            )
         self.backbone = backbone
         self.head = head
         self.anchors = anchors
@@ -118,40 +125,3 @@ class Detector(nn.Module):
         boxes, label, score = boxes[inside], label[inside], score[inside]
         keep = batched_nms(boxes, score, label, self.nms_threshold)[: self.max_detections]
         return {"boxes": boxes[keep], "labels": label[keep], "scores": score[keep]}
-
-
-def check_images(images: Sequence[Tensor]) -> None:
-    """Raises ValueError unless images are float tensors [3, H, W]."""
-    if len(images) == 0:
-        raise ValueError("the list of images is empty")
-    for i, image in enumerate(images):
-        if image.ndim != 3 or image.shape[0] != 3 or not image.is_floating_point():
-            raise ValueError(
-                f"image {i}: expected a float tensor [3, H, W] in 0..1, got {image.dtype} {list(image.shape)}"
-            )
-
-
-def check_targets(images: Sequence[Tensor], targets: Sequence[dict] | None, num_classes: int) -> None:
-    """Raises ValueError unless each image has boxes [G, 4] of positive sides and labels [G] in 1..num_classes-1."""
-    if targets is None or len(targets) != len(images):
-        given = "none" if targets is None else len(targets)
-        raise ValueError(f"training needs one target for each of the {len(images)} images, got {given}")
-    for i, target in enumerate(targets):
-        boxes, labels = target["boxes"], target["labels"]
-        if boxes.ndim != 2 or boxes.shape[1] != 4 or labels.shape != boxes.shape[:1]:
-            raise ValueError(
-                f"target {i}: expected boxes [G, 4] and labels [G], got {list(boxes.shape)} and {list(labels.shape)}"
-            )
-        if labels.dtype != torch.int64:
-            raise ValueError(f"target {i}: labels must be int64, got {labels.dtype}")
-    # One look at all of them: on a GPU each look waits for the device.
-    boxes = torch.cat([target["boxes"].as_subclass(Tensor) for target in targets])
-    labels = torch.cat([target["labels"] for target in targets])
-    empty = ~((boxes[:, 2:] > boxes[:, :2]).all(dim=1) & boxes.isfinite().all(dim=1))
-    unknown = (labels < 1) | (labels >= num_classes)
-    if (empty | unknown).any():
-        bad = int((empty | unknown).nonzero()[0])
-        owner = [i for i, target in enumerate(targets) for _ in target["labels"]][bad]
-        if empty[bad]:
-            raise ValueError(f"target {owner}: box {boxes[bad].tolist()} has no width or height, or is not finite")
-        raise ValueError(f"target {owner}: label {int(labels[bad])} is not one of 1..{num_classes - 1}")

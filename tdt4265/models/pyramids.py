@@ -41,6 +41,7 @@ class WithPyramid(nn.Module):
         self.trunk = trunk
         self.pyramid = pyramid
         self.out_channels = pyramid.out_channels
+        self.strides = trunk.strides
 
     def forward(self, pictures: Tensor) -> list[Tensor]:
         """[B, 3, H, W] -> the pyramid's maps, finest first."""

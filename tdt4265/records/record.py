@@ -81,7 +81,9 @@ class Record:
         """The protocol that the run kept to: "demonstration", a name of PROTOCOLS, or "other" for another length."""
         if self.header["protocol"] == "demonstration":
             return "demonstration"
-        kept = Protocol(self.header["size"], len(self.epochs))
+        if len(self.epochs) < self.header["epochs"]:
+            return "other"  # unfinished: its learning rate has not come to its end
+        kept = Protocol(self.header["size"], self.header["epochs"])
         return next((name for name, protocol in PROTOCOLS.items() if protocol == kept), "other")
 
     def stale(self, parts: dict, fingerprints: dict[str, str], protocol: Protocol) -> str | None:
@@ -95,7 +97,9 @@ class Record:
         changed = sorted(key for key in {*parts, *then} - {"title"} if parts.get(key) != then.get(key))
         if changed:
             return f"the recipe has another {changed[0]} now"
-        if (self.header["size"], len(self.epochs)) != (protocol.size, protocol.epochs):
+        if len(self.epochs) < self.header["epochs"]:
+            return f"the run ended after {len(self.epochs)} of {self.header['epochs']} epochs"
+        if (self.header["size"], self.header["epochs"]) != (protocol.size, protocol.epochs):
             return f"the protocol has {protocol.epochs} epochs of size {protocol.size} now"
         for split, fingerprint in fingerprints.items():
             if fingerprint != _dig(self.header, f"dataset.{split}.fingerprint"):
