@@ -199,6 +199,23 @@ def precision_recall(
     return {n: (run.params.recThrs, precision[:, k]) for k, n in enumerate(names) if precision[0, k] > -1}
 
 
+def match_detections(coco_dict: dict, results: Sequence[dict]) -> dict[str, list[dict]]:
+    """Which detections hit which labels, image by image: each class's name -> pycocotools' `evalImgs`.
+
+    An entry an image that holds labels or detections of the class; of its best 100 detections "dtScores" [D],
+    "dtMatches" [T, D] (the label that was hit at each of the ten IoU thresholds, 0 for none) and "dtIgnore" [T, D], and
+    "gtIgnore" [G] of its labels.
+    """
+    run = _coco_eval(coco_dict, results)
+    run.params.areaRng, run.params.areaRngLbl, run.params.maxDets = [[0, 1e10]], ["all"], [100]
+    with contextlib.redirect_stdout(io.StringIO()):
+        run.evaluate()
+    images = len(run.params.imgIds)  # evalImgs has them class after class
+    names = _class_names(coco_dict, run)
+    by_class = [run.evalImgs[k * images : (k + 1) * images] for k in range(len(names))]
+    return {name: [one for one in own if one is not None] for name, own in zip(names, by_class, strict=True)}
+
+
 def _coco_eval(coco_dict: dict, results: Sequence[dict]) -> COCOeval:
     # Built by hand: COCO.loadRes fails without any result. Ids are given anew from 1, because COCOeval marks a
     # match by the label's id and so takes a match with id 0 for none.

@@ -21,7 +21,7 @@ import torch
 from torch import nn
 from torch.utils.data import ConcatDataset, Dataset
 
-from tdt4265 import data, evaluation, records, training
+from tdt4265 import data, evaluation, intervals, records, training
 from tdt4265.describe import count_parameters
 from tdt4265.devices import DeviceError, choose_devices, choose_precision, launch
 from tdt4265.recipes import ALL_RECIPES, Recipe
@@ -215,6 +215,10 @@ def run(settings: Settings) -> Run:
         metrics = evaluation.evaluate(model, test, batch_size=recipe.training.batch_size)
         if fabric.global_rank == 0:
             record.add("test", {**_describe(test), **metrics.as_dict()})
+    if not demonstration and not record.named("resampled"):
+        results = evaluation.predict(model, val, batch_size=recipe.training.batch_size)
+        if fabric.global_rank == 0:
+            record.add("resampled", intervals.resampled(val.coco, results, val.labels.images["clip"].tolist()))
     if not demonstration and not record.named("speed") and fabric.global_rank == 0:
         frames = [val[i][0] for i in range(min(8, len(val)))]
         speed = evaluation.measure_speed(model, images=frames)

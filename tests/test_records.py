@@ -7,6 +7,7 @@ import subprocess
 from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from tdt4265 import devices, records, train
@@ -166,6 +167,41 @@ def test_the_summary_takes_seeds_together_and_nothing_else():
     assert undefined["mAP"] is None and undefined["lowest"] == 0.5
     assert len(records.summary([run("ssd", 0, 0.1, parts={"lr": 1}), run("ssd", 1, 0.1, parts={"lr": 2})])) == 2
     assert first["minutes"] == 1.5
+
+
+def measured(score, luck, spread=0.0):
+    """A run that scored `score` + luck of each resample, in both of two classes."""
+    made = run(score=score)
+    ap = {"car": (score + spread + luck).tolist(), "bus": (score - spread + luck).tolist()}
+    made.further.append(("resampled", {"map": score, "ap": ap}))
+    return made
+
+
+def test_recipes_are_told_apart_by_the_resamples_they_share():
+    rng = np.random.default_rng(0)
+    luck, other_luck = rng.normal(0, 0.05, 300), rng.normal(0, 0.05, 300)
+    weak = [measured(score, luck) for score in (0.10, 0.11, 0.12)]
+    strong = [measured(score, luck, spread=0.03) for score in (0.13, 0.14, 0.15)]
+    found = records.difference(weak, strong)
+    assert (found.map, found.low, found.high) == pytest.approx((0.03, 0.03, 0.03)) and found.told_apart
+    assert str(found) == "+0.030 (+0.030 to +0.030): better"
+    assert str(records.difference(strong, weak)).endswith(": worse")
+    elsewhere = [measured(score, other_luck) for score in (0.13, 0.14, 0.15)]
+    found = records.difference(weak, elsewhere)  # the same gap, but each with its own luck
+    assert found.map == pytest.approx(0.03) and found.low < 0 < found.high and found.seeds_agree
+    assert not found.told_apart and str(found).endswith(": not told apart")
+    mixed = [measured(score, luck) for score in (0.115, 0.16, 0.16)]  # one seed is below the best of the others
+    found = records.difference(weak, mixed)
+    assert found.low > 0 and not found.seeds_agree and not found.told_apart
+
+
+def test_what_cannot_be_compared_is_refused():
+    one, other = measured(0.1, np.zeros(3)), measured(0.2, np.zeros(3))
+    other.header["dataset"] = {"val": {"fingerprint": "cccccccccccc"}}
+    with pytest.raises(records.RecordError, match="were evaluated on different frames"):
+        records.difference([one], [other])
+    with pytest.raises(records.RecordError, match="has no AP on resamples of clips; make it anew"):
+        records.difference([one], [run()])
 
 
 def test_the_table_is_renewed_between_its_marks(tmp_path):

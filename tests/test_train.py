@@ -117,6 +117,10 @@ def test_a_run_from_end_to_end(folder, tmp_path, capsys):
     (tested,) = record.named("test")
     assert (tested["dataset"], tested["frames"]) == ("test", 2)
     assert tested["map"] == evaluation.evaluate(model, data.load(test)[0]).map
+    (resampled,) = record.named("resampled")
+    scored = {name: ap for name, ap in record.final["per_class"].items() if ap is not None}
+    assert resampled["per_class"] == pytest.approx(scored, abs=1e-12)
+    assert resampled["clips"] == 4
     (speed,) = record.named("speed")
     assert [row["batch size"] for row in speed["batches"]] == [1, 8]
 

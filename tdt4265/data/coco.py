@@ -32,8 +32,8 @@ TOLERANCE = 1.0
 END_MARK = {"PNG": b"IEND\xaeB`\x82", "JPEG": b"\xff\xd9"}
 
 
-# Bytes of memory that a dataset's decoded frames may take: 2,700 panoramas.
-HELD_BYTES = 2**30
+# Bytes of memory that a dataset's decoded frames may take: 4,000 panoramas.
+HELD_BYTES = 3 * 2**29
 
 
 class DataError(ValueError):

@@ -35,7 +35,7 @@ PARTS = ".parts"
 CHUNK = 10  # frames a worker renders before it reports, and may turn to another clip
 
 # What `generate` writes by default, and what "sim-clips" is: the real dataset's own shape.
-STREETS = {"train_clips": 800, "val_clips": 100, "train_frames": 2, "val_frames": 3, "interval": 2.0}
+STREETS = {"train_clips": 1600, "val_clips": 100, "train_frames": 2, "val_frames": 3, "interval": 2.0}
 CLIPS = {"train_clips": 16, "val_clips": 3, "train_frames": 100, "val_frames": 100, "interval": 0.1}
 
 # Smaller than this, nobody would have drawn a box: about the first percentile of the real boxes.
@@ -47,7 +47,7 @@ MIN_SHARE, ENOUGH_PIXELS = 0.35, 200
 FILLED = 0.6  # share of its box that a road user fills when nothing hides it
 # Real boxes are drawn by hand, a little loose and never quite even: pixels aside and upright, and a share of the width.
 SLACK, JITTER = (1.4, 1.4), 0.8
-SLACK_THIN = {"person": (1.25, 1.2), "rider": (1.4, 1.2), "bicycle": (0.8, 0.8), "scooter": (0.8, 0.8)}
+SLACK_THIN = {"person": (1.2, 1.2), "rider": (1.4, 1.2), "bicycle": (0.8, 0.8), "scooter": (0.8, 0.8)}
 SLACK_SHARE = {"bicycle": 0.05}
 JITTER_THIN = 0.5  # of those classes: on a box of five columns an unevenness of 0.8 would be half of the drawing
 

@@ -40,11 +40,11 @@ def make_body(rng: np.random.Generator, palette: Palette, *, helmet: bool = Fals
     scale = rng.uniform(0.62, 0.85) if child else float(np.clip(rng.normal(0.975, 0.05), 0.84, 1.12))
     outfit = _outfit(rng, palette, scale)
     girth = outfit.girth * scale
-    shoulder_half = 0.165 * girth + 0.02
+    shoulder_half = 0.17 * girth + 0.025
     parts: dict[str, list[Mesh]] = {name: [] for name in PARTS}
     parts["torso"] = [_torso(scale, girth, outfit), *_luggage(rng, palette, scale, girth)]
     parts["head"] = _head(rng, palette, scale, outfit.skin, helmet)
-    arm_out, leg_out = rng.uniform(0.02, 0.12), rng.uniform(0.0, 0.05)
+    arm_out, leg_out = rng.uniform(0.03, 0.16), rng.uniform(0.0, 0.05)
     for side, name in SIDES:
         thigh, shin = _leg(scale, girth, outfit)
         arm, forearm = _arm(scale, girth, outfit)
@@ -100,7 +100,7 @@ def _outfit(rng: np.random.Generator, palette: Palette, scale: float) -> Outfit:
         skin=skin,
         hem=hem * scale,
         flare=flare,
-        girth=rng.uniform(0.82, 1.06),
+        girth=rng.uniform(0.85, 1.12),
     )
 
 

@@ -160,7 +160,7 @@ class Person:
     def _walking(self, pace: float, travel: float) -> np.ndarray:
         """The parts' angles [10] after so many metres; pace: 0 standing, 1 walking."""
         cycle = 2 * np.pi * (travel / self.stride) + self.phase + np.array([0, np.pi])
-        legs = 0.27 * pace * np.sin(cycle)
+        legs = 0.31 * pace * np.sin(cycle)
         angles = np.zeros(len(PARTS))
         angles[TORSO] = 0.06 * pace
         angles[THIGHS] = legs + 0.04

@@ -56,12 +56,12 @@ class Custom:
 
 
 CUSTOMS = {
-    "street": Custom(0.28, 7.0, 6.3, 1.1, 0.82),
-    "arterial": Custom(0.22, 8.6, 3.9, 1.0, 0.9),
-    "residential": Custom(0.16, 5.8, 4.4, 0.8, 0.7),
-    "campus": Custom(0.14, 5.4, 6.3, 1.2, 0.75),
-    "square": Custom(0.10, 3.5, 10.6, 1.1, 0.8),
-    "park": Custom(0.10, 4.0, 6.9, 1.1, 0.8),
+    "street": Custom(0.28, 7.0, 6.0, 1.1, 0.82),
+    "arterial": Custom(0.22, 8.6, 3.7, 1.0, 0.9),
+    "residential": Custom(0.16, 5.8, 4.2, 0.8, 0.7),
+    "campus": Custom(0.14, 5.4, 6.0, 1.2, 0.75),
+    "square": Custom(0.10, 3.5, 10.2, 1.1, 0.8),
+    "park": Custom(0.10, 4.0, 6.6, 1.1, 0.8),
 }
 # Of vehicles that few clips show: how many a clip has on average. Val has more of the rare ones, or their AP would rest
 # on a handful.
@@ -176,7 +176,7 @@ class _Crowd:
         moving = cast.cars * CUSTOMS[cast.street].moving
         through = [j for j in self.street.junctions if all(j.arms)] if self.stands else []
         arms = [j for j in self.street.junctions if any(j.arms) and j not in through]
-        arriving = rng.poisson(0.5 * moving) if arms else 0
+        arriving = rng.poisson(0.42 * moving) if arms else 0
         for _ in range(arriving):
             junction = arms[rng.integers(len(arms))]
             self._arrive(ru.CAR, make_car(rng, self.palette), junction, self._arm(junction))
@@ -403,7 +403,7 @@ class _Crowd:
     def persons(self) -> None:
         rng = self.rng
         wanted = self.cast.persons * self.stretch
-        chances = {"walk": 0.7, "wait": 0.1, "stroll": 0.17, "sit": 0.03, "cross": 0.42}
+        chances = {"walk": 0.5, "wait": 0.1, "stroll": 0.17, "sit": 0.03, "cross": 0.65}
         kinds, p = list(chances), np.array(list(chances.values()))
         tries = 0
         while wanted > 0.3 and tries < 200:
@@ -428,8 +428,7 @@ class _Crowd:
         side, direction = int(rng.choice([-1, 1])), int(rng.choice([-1, 1]))
         count = int(rng.choice([1, 2, 3], p=[0.6, 0.32, 0.08]))
         speed = rng.uniform(1.0, 1.8)
-        away = rng.uniform(5, 12) if rng.random() < 0.24 else rng.uniform(30, 75)
-        middle = float(rng.choice(self.own)) + rng.choice([-1, 1]) * away
+        middle = float(rng.choice(self.own)) + rng.choice([-1, 1]) * rng.uniform(18, 75)
         base = street.kerb(side) + street.verge[side < 0] + rng.uniform(0.5, max(0.6, street.pavement[side < 0] - 0.6))
         for k in range(count):
             s = middle + rng.normal(0, 0.2) + direction * speed * (self.time - self.time[-1] / 2)
@@ -502,7 +501,7 @@ class _Crowd:
             if self.stands:
                 s = ahead[rng.integers(len(ahead))] + rng.uniform(-1.4, 1.4)
             else:
-                s = float(rng.choice(self.own)) + rng.choice([-1, 1]) * rng.uniform(9, 14)
+                s = float(rng.choice(self.own)) + rng.choice([-1, 1]) * rng.uniform(8, 13.5)
             direction, speed = rng.choice([-1, 1]), rng.uniform(1.0, 1.8)
             start = -street.kerb(-1) - 1 if direction > 0 else street.kerb(1) + 1
             d = start + direction * speed * (self.time - rng.uniform(-4, self.time[-1]))

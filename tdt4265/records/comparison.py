@@ -4,16 +4,67 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
 
+from tdt4265.intervals import interval
 from tdt4265.records.record import PROTOCOLS, Record, RecordError
 
 # Tables stand between these in a README: that of the runs, and that of the transfer to real frames.
 TABLE_MARKS = ("<!-- records -->", "<!-- /records -->")
 TRANSFER_MARKS = ("<!-- transfer -->", "<!-- /transfer -->")
+
+
+@dataclass(frozen=True)
+class Difference:
+    """How much better the second of two recipes is: mAP over the classes with enough objects, means over the seeds.
+
+    Attributes:
+        map: on all clips of val.
+        low, high: the 95 % interval over clips, both recipes scored on the same resamples.
+        seeds_agree: every seed of the one is above every seed of the other.
+    """
+
+    map: float
+    low: float
+    high: float
+    seeds_agree: bool
+
+    @property
+    def told_apart(self) -> bool:
+        """Whether the course calls one of the two better: the interval leaves out zero, and the seeds agree."""
+        return self.seeds_agree and not self.low <= 0 <= self.high
+
+    def __str__(self) -> str:
+        verdict = ("better" if self.map > 0 else "worse") if self.told_apart else "not told apart"
+        return f"{self.map:+.3f} ({self.low:+.3f} to {self.high:+.3f}): {verdict}"
+
+
+def difference(first: Sequence[Record], second: Sequence[Record]) -> Difference:
+    """Compares two recipes, by the records of their seeds.
+
+    Raises RecordError: a record has no AP on resamples, or they were evaluated on different frames.
+    """
+    val = {record.header["dataset"]["val"]["fingerprint"] for record in (*first, *second)}
+    if len(val) != 1:
+        raise RecordError(f"{first[0].path} and {second[0].path}: were evaluated on different frames")
+    one, other = ([_resampled_map(record) for record in group] for group in (first, second))
+    ours, theirs = ([record.named("resampled")[-1]["map"] for record in group] for group in (first, second))
+    low, high = interval(np.mean(other, axis=0) - np.mean(one, axis=0))
+    agree = max(ours) < min(theirs) or max(theirs) < min(ours)
+    return Difference(float(np.mean(theirs) - np.mean(ours)), low, high, agree)
+
+
+def _resampled_map(record: Record) -> np.ndarray:
+    """mAP on every resample: float64 [R]."""
+    found = record.named("resampled")
+    if not found or not found[-1]["ap"]:
+        raise RecordError(f"{record.path}: has no AP on resamples of clips; make it anew with tdt4265.records")
+    return np.mean([*found[-1]["ap"].values()], axis=0)
 
 
 def table(records: Iterable[Record]) -> pd.DataFrame:

@@ -3,6 +3,7 @@
     {"header": {"recipe": "retinanet", "seed": 0, "hardware": {...}, ...}}
     {"epoch": {"epoch": 1, "loss": 1.9, "map": 0.01, "lr": 0.0026, "seconds": 63.0, ...}}
     {"test": {"dataset": "tdt4265", "frames": 14, "map": 0.2, ...}}
+    {"resampled": {"clips": 100, "map": 0.19, "ap": {"car": [0.46, 0.48, ...], ...}, ...}}
 """
 
 from __future__ import annotations
@@ -50,7 +51,7 @@ class Record:
     Attributes:
         header: what was trained, on what and where: recipe, size, protocol, dataset, seed, hardware, versions, ...
         epochs: a dict an epoch: epoch (from 1), loss, losses, lr, seconds, frames_per_second and the metrics.
-        further: what was measured after training, (name, figures) with the name "test" or "speed".
+        further: what was measured after training, (name, figures) with the name "test", "resampled" or "speed".
         path: the file it was read from or is written to.
     """
 
