@@ -13,7 +13,6 @@ import contextlib
 import io
 import json
 import math
-import os
 import platform
 import sys
 import time
@@ -30,6 +29,7 @@ from torch import Tensor, nn
 from torch.utils.data import DataLoader, Dataset, Subset
 
 from tdt4265.contract import collate
+from tdt4265.paths import write_whole
 
 # Sides, in pixels, of the squares that part small from medium and medium from large. Road users are small in a
 # panorama, so the course draws the lines at half and a third of COCO's: under one name they are different figures.
@@ -256,11 +256,7 @@ def _mean(precision: np.ndarray) -> float | None:
 
 def save_results(path: str | Path, results: Sequence[dict]) -> None:
     """Write detections as a COCO results file; a reader never sees half of it."""
-    path = Path(path)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".{path.name}.partial")
-    temporary.write_text(json.dumps(list(results)))
-    os.replace(temporary, path)
+    write_whole(path, json.dumps(list(results)))
 
 
 def load_results(path: str | Path, coco_dict: dict | None = None) -> list[dict]:

@@ -28,6 +28,7 @@ from tqdm.auto import tqdm
 from tdt4265 import evaluation, records
 from tdt4265.contract import collate, without_crowds
 from tdt4265.devices import launch
+from tdt4265.paths import write_whole
 
 CHECKPOINT, RECORD = "checkpoint.pt", "record.jsonl"  # what a run leaves in its folder
 
@@ -315,7 +316,6 @@ def _summary(line: dict, epochs: int) -> str:
 def _save(
     folder: Path, record: records.Record, model: nn.Module, optimizer: Optimizer, fabric: lightning.Fabric
 ) -> None:
-    folder.mkdir(parents=True, exist_ok=True)
     state = {
         "model": model.state_dict(),
         "optimizer": optimizer.state_dict(),
@@ -323,9 +323,7 @@ def _save(
         "header": record.header,
         "epochs": record.epochs,
     }
-    temporary = folder / f".{CHECKPOINT}.partial"
-    torch.save(state, temporary)
-    os.replace(temporary, folder / CHECKPOINT)
+    write_whole(folder / CHECKPOINT, lambda path: torch.save(state, path))
     record.write(folder / RECORD)
 
 

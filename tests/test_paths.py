@@ -33,3 +33,21 @@ def test_assets_of_an_installed_wheel_lie_inside_the_package(monkeypatch, tmp_pa
     (tmp_path / "tdt4265" / "assets").mkdir(parents=True)
     monkeypatch.setattr(paths, "__file__", str(tmp_path / "tdt4265" / "paths.py"))
     assert paths.assets() == Path(tmp_path / "tdt4265" / "assets").resolve()
+
+
+@pytest.mark.parametrize("content", ["brød", "brød".encode(), lambda path: path.write_text("brød", "utf-8")])
+def test_a_file_is_written_whole_into_a_new_folder(tmp_path, content):
+    path = tmp_path / "new" / "file.txt"
+    paths.write_whole(path, content)
+    assert path.read_text("utf-8") == "brød" and [*path.parent.iterdir()] == [path]
+
+
+def test_a_file_that_fails_to_be_written_stays_as_it_was(tmp_path):
+    def half(path):
+        path.write_text("ha")
+        raise OSError("no space left")
+
+    paths.write_whole(tmp_path / "file.txt", "old")
+    with pytest.raises(OSError, match="no space left"):
+        paths.write_whole(tmp_path / "file.txt", half)
+    assert (tmp_path / "file.txt").read_text() == "old" and len([*tmp_path.iterdir()]) == 1

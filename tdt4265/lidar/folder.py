@@ -25,6 +25,7 @@ from PIL import Image
 from pycocotools import mask as coco_mask
 from tqdm.auto import tqdm
 
+from ..paths import PARTIAL, write_whole
 from .scene import World
 from .sensor import COLUMNS, ROWS, Frame, Sensor
 
@@ -133,7 +134,7 @@ def copy_labels(source: str | Path, out: str | Path) -> Path:
         content = json.loads(_labels_file(Path(source), split).read_text())
         content["annotations"] = [annotation | {"segmentation": []} for annotation in content["annotations"]]
         text = json.dumps(content, separators=(",", ":"))
-        _write(Path(out), _labels_file(Path(out), split), text.encode())
+        write_whole(_labels_file(Path(out), split), text)
     return Path(out)
 
 
@@ -160,10 +161,10 @@ def _begin(out: Path, settings: dict) -> None:
     """Mark the folder with the settings, or see that it was begun with the same."""
     marker = out / SETTINGS
     if not marker.exists():
-        if out.exists() and (not out.is_dir() or any(p.name != PARTS for p in out.iterdir())):
+        if out.exists() and (not out.is_dir() or any(p.name != PARTS and p.suffix != PARTIAL for p in out.iterdir())):
             raise ValueError(f"{out}: holds other files than a simulation's; name a new or an empty folder")
         (out / PARTS).mkdir(parents=True, exist_ok=True)
-        _write(out / PARTS, marker, json.dumps(settings).encode())
+        write_whole(marker, json.dumps(settings))
     begun = json.loads(marker.read_text())
     if begun != settings:
         other = ", ".join(f"{k} {begun.get(k)}" for k in settings if begun.get(k) != settings[k])
@@ -256,8 +257,8 @@ def _render_chunk(out, clip: Clip, frames, seed, make_world) -> None:
             entry |= {"moves": moves[entry["track_id"]], "track_id": 1000 * clip.number + entry["track_id"]}
         png = io.BytesIO()
         Image.fromarray(shot.image).save(png, "png", compress_level=3)
-        _write(out / PARTS, out / _file_name(clip, frame), png.getvalue())
-        _write(out / PARTS, _part(out, clip, frame), json.dumps(found).encode())
+        write_whole(out / _file_name(clip, frame), png.getvalue())
+        write_whole(_part(out, clip, frame), json.dumps(found))
 
 
 def _moves(user, seconds: float) -> bool:
@@ -351,7 +352,7 @@ def _merge(out: Path, clips: list[Clip]) -> None:
                 annotations.append({"id": len(annotations) + 1, "image_id": image["id"], **part})
     categories = [{"id": i, "name": name, "supercategory": ""} for i, name in enumerate(CATEGORIES, 1)]
     content = {"images": images, "annotations": annotations, "categories": categories}
-    _write(out / PARTS, _labels_file(out, clips[0].split), json.dumps(content).encode())
+    write_whole(_labels_file(out, clips[0].split), json.dumps(content))
 
 
 def _labels_file(out: Path, split: str) -> Path:
@@ -364,10 +365,3 @@ def _file_name(clip: Clip, frame: int) -> str:
 
 def _part(out: Path, clip: Clip, frame: int) -> Path:
     return out / PARTS / f"{clip.number:05d}_{frame:05d}.json"
-
-
-def _write(folder: Path, target: Path, content: bytes) -> None:
-    """Write a file at once: under another name in `folder` first."""
-    temporary = folder / f"{target.name}.{os.getpid()}.tmp"
-    temporary.write_bytes(content)
-    os.replace(temporary, target)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,6 +11,7 @@ import numpy as np
 import pandas as pd
 
 from tdt4265.intervals import interval
+from tdt4265.paths import write_whole
 from tdt4265.records.record import PROTOCOLS, Record, RecordError
 
 # Tables stand between these in a README: that of the runs, and that of the transfer to real frames.
@@ -179,6 +179,4 @@ def renew_table(path: str | Path, table: str, marks: tuple[str, str] = TABLE_MAR
     _, end, after = rest.partition(marks[1])
     if not (mark and end):
         raise RecordError(f"{path}: has no place for the table: put {' and '.join(marks)} on lines of their own")
-    temporary = path.with_name(f".{path.name}.{os.getpid()}")
-    temporary.write_text(f"{before}{mark}\n{table}{end}{after}", encoding="utf-8")
-    os.replace(temporary, path)
+    write_whole(path, f"{before}{mark}\n{table}{end}{after}")

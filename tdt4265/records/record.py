@@ -23,7 +23,7 @@ import torchvision
 
 from tdt4265 import __version__
 from tdt4265.evaluation import device_name
-from tdt4265.paths import assets
+from tdt4265.paths import assets, write_whole
 
 ENVIRONMENT = ("hardware", "versions", "commit", "started")  # a header's keys that say where and with what
 
@@ -124,14 +124,10 @@ class Record:
 
     def write(self, path: str | Path) -> None:
         """Write the record; a reader sees the file before or the file after, never half of it."""
-        path = Path(path)
-        path.parent.mkdir(parents=True, exist_ok=True)
         lines = [("header", self.header), *(("epoch", line) for line in self.epochs), *self.further]
         text = "".join(json.dumps({name: figures}, allow_nan=False) + "\n" for name, figures in lines)
-        temporary = path.with_name(f".{path.name}.partial")
-        temporary.write_text(text, encoding="utf-8")
-        os.replace(temporary, path)
-        self.path = path
+        write_whole(path, text)
+        self.path = Path(path)
 
 
 def read(path: str | Path) -> Record:
