@@ -17,8 +17,9 @@ from collections.abc import Iterator
 import torch
 from torch.utils.data import ConcatDataset
 
-from tdt4265 import data, devices, evaluation, recipes, training
+from tdt4265 import data, devices, recipes, training
 from tdt4265.data.transforms import pipeline
+from tdt4265.speed import now
 
 SMALL = ("focal_loss-sigmoid", "initialization-paper", "ssd")
 
@@ -36,7 +37,7 @@ def steps(recipe: recipes.Recipe, frames: data.CocoDetection, precision: str, co
     rates = training.learning_rates(config, len(loader), epochs=1)[0]
     for (images, targets), lr in zip(loader, rates, strict=True):
         training.train_step(model, optimizer, images, targets, lr, config.clip_norm, fabric)
-        evaluation.now(fabric.device)  # a GPU has then done the step
+        now(fabric.device)  # a GPU has then done the step
         yield
 
 
@@ -51,7 +52,7 @@ def main() -> None:
     decoded, held = data.CocoDetection(folder, "train", held_bytes=0), data.CocoDetection(folder, "train")
     accelerator, _ = devices.choose_devices(1)
     precision = devices.choose_precision(accelerator)
-    print(f"{evaluation.device_name(accelerator)}, {torch.get_num_threads()} threads, frames a second (fastest step)")
+    print(f"{devices.device_name(accelerator)}, {torch.get_num_threads()} threads, frames a second (fastest step)")
     for name in options.recipes or SMALL:
         recipe = recipes.ALL_RECIPES[name] if options.size == "report" else recipes.ALL_RECIPES[name].small()
         count = options.steps + 2  # the first two warm up

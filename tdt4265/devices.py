@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
+import platform
 from pathlib import Path
 
 import lightning
@@ -10,7 +12,7 @@ import torch
 from lightning.fabric.strategies import DDPStrategy
 
 PRECISIONS = ("32-true", "bf16-mixed", "16-mixed")  # Fabric's names: float32, and autocast to either type of 16 bits
-CPU_INFO = Path("/proc/cpuinfo")  # where Linux lists a CPU's instructions
+CPU_INFO = Path("/proc/cpuinfo")  # where Linux names the CPU and lists its instructions
 
 
 class DeviceError(ValueError):
@@ -63,6 +65,17 @@ def choose_precision(accelerator: str, precision: str = "auto") -> str:
     if precision not in PRECISIONS:
         raise DeviceError(f'precision is {precision!r}: it is "auto", {", ".join(PRECISIONS)}')
     return precision
+
+
+def device_name(device: torch.device | str) -> str:
+    """What the hardware calls itself, such as "NVIDIA H200" or "AMD EPYC 7B13"."""
+    if torch.device(device).type == "cuda":
+        return torch.cuda.get_device_name(device)
+    with contextlib.suppress(OSError):  # only Linux has it
+        for line in CPU_INFO.read_text().splitlines():
+            if line.startswith("model name"):
+                return line.partition(":")[2].strip()
+    return platform.processor() or platform.machine()
 
 
 def cpu_has_bfloat16() -> bool:

@@ -1,24 +1,15 @@
-"""How good a detector is: COCO's metrics through pycocotools, precision-recall curves, results files, and speed.
+"""How good a detector is: COCO's metrics through pycocotools, and precision-recall curves.
 
 It knows a detector by torchvision's contract alone, and a dataset by `dataset[i] -> (image, target)` and by
 `dataset.coco`, its labels in COCO's format.
-
-    python -m tdt4265.evaluation LABELS.json RESULTS.json      scores a results file
 """
 
 from __future__ import annotations
 
-import argparse
 import contextlib
 import io
-import json
-import math
-import platform
-import sys
-import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -29,18 +20,14 @@ from torch import Tensor, nn
 from torch.utils.data import DataLoader, Dataset, Subset
 
 from tdt4265.contract import collate
-from tdt4265.paths import write_whole
 
 # Sides, in pixels, of the squares that part small from medium and medium from large. Road users are small in a
 # panorama, so the course draws the lines at half and a third of COCO's: under one name they are different figures.
 AREAS = {"course": (16, 32), "coco": (32, 96)}
 
-_STATS = ("map", "ap50", "ap75", "small", "medium", "large")
-_STATS += ("ar1", "ar10", "ar100", "ar_small", "ar_medium", "ar_large")
-
-
-class ResultsError(ValueError):
-    """A file of labels or results that can't be scored: one line that names the file, the entry and the mend."""
+# pycocotools' `COCOeval.stats`, in its order
+STATS = ("map", "ap50", "ap75", "small", "medium", "large")
+STATS += ("ar1", "ar10", "ar100", "ar_small", "ar_medium", "ar_large")
 
 
 @dataclass(frozen=True)
@@ -67,11 +54,11 @@ class Metrics:
 
     def twelve(self) -> list[float]:
         """The figures in the order of pycocotools' `COCOeval.stats`, undefined ones as its -1."""
-        return [-1.0 if getattr(self, key) is None else getattr(self, key) for key in _STATS]
+        return [-1.0 if getattr(self, key) is None else getattr(self, key) for key in STATS]
 
     def as_dict(self) -> dict:
         """The figures as JSON can hold them: the twelve by name, `per_class` and `areas`."""
-        return {key: getattr(self, key) for key in (*_STATS, "per_class", "areas")}
+        return {key: getattr(self, key) for key in (*STATS, "per_class", "areas")}
 
     def table(self) -> pd.DataFrame:
         """Two columns of text, the figure's name and its value to four digits ("absent" where it is undefined)."""
@@ -80,7 +67,7 @@ class Metrics:
         names = ["mAP", "AP50", "AP75", *(f"AP, {s}" for s in sizes)]
         names += ["AR1", "AR10", "AR100", *(f"AR, {s}" for s in sizes)]
         names += [f"AP of {name}" for name in self.per_class]
-        values = [getattr(self, key) for key in _STATS] + list(self.per_class.values())
+        values = [getattr(self, key) for key in STATS] + list(self.per_class.values())
         return pd.DataFrame({"figure": names, "value": ["absent" if v is None else f"{v:.4f}" for v in values]})
 
 
@@ -252,175 +239,3 @@ def _class_names(coco_dict: dict, run: COCOeval) -> list[str]:
 def _mean(precision: np.ndarray) -> float | None:
     defined = precision[precision > -1]
     return float(defined.mean()) if defined.size else None
-
-
-def save_results(path: str | Path, results: Sequence[dict]) -> None:
-    """Write detections as a COCO results file; a reader never sees half of it."""
-    write_whole(path, json.dumps(list(results)))
-
-
-def load_results(path: str | Path, coco_dict: dict | None = None) -> list[dict]:
-    """Read a COCO results file.
-
-    Args:
-        coco_dict: if given, every entry must be of one of its images and categories.
-
-    Raises:
-        ResultsError: not such a file, or an entry that isn't a detection; one line names file and entry.
-    """
-    results = _read_json(path)
-    if not isinstance(results, list):
-        raise ResultsError(f"{path}: a results file is a list of detections, this is a {type(results).__name__}")
-    images = None if coco_dict is None else {image["id"] for image in coco_dict["images"]}
-    categories = None if coco_dict is None else {category["id"] for category in coco_dict["categories"]}
-    for i, entry in enumerate(results):
-        wrong = _wrong_with(entry, images, categories)
-        if wrong:
-            raise ResultsError(f"{path}: entry {i} {wrong}")
-    return results
-
-
-def _wrong_with(entry: object, images: set | None, categories: set | None) -> str | None:
-    if not isinstance(entry, dict):
-        return "is not an object with image_id, category_id, bbox and score"
-    for key in ("image_id", "category_id", "bbox", "score"):
-        if key not in entry:
-            return f"has no {key!r}"
-    box = entry["bbox"]
-    if not _is_box(box):
-        return f"has the bbox {box!r}: it must be four finite numbers [x, y, width, height]"
-    if box[2] < 0 or box[3] < 0:
-        return f"has the bbox {box!r} of a negative size: a bbox is [x, y, width, height], not two corners"
-    if not _is_number(entry["score"]):
-        return f"has the score {entry['score']!r}: it must be a finite number"
-    for key, known in (("image_id", images), ("category_id", categories)):
-        if type(entry[key]) is not int:
-            return f"has the {key} {entry[key]!r}: it must be a whole number"
-        if known is not None and entry[key] not in known:
-            return f"has the {key} {entry[key]}, which the labels don't have: use the labels it was made for"
-    return None
-
-
-def _is_box(value: object) -> bool:
-    return isinstance(value, list) and len(value) == 4 and all(_is_number(side) for side in value)
-
-
-def _is_number(value: object) -> bool:
-    return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
-
-
-def _read_json(path: str | Path) -> object:
-    try:
-        return json.loads(Path(path).read_text(encoding="utf-8"))
-    except OSError as error:
-        raise ResultsError(f"{path}: can't be read ({error.strerror or error})") from error
-    except ValueError as error:
-        raise ResultsError(f"{path}: is not valid JSON ({error})") from error
-
-
-def _read_labels(path: str | Path) -> dict:
-    labels = _read_json(path)
-    for key in ("images", "annotations", "categories"):
-        if not isinstance(labels, dict) or not isinstance(labels.get(key), list):
-            raise ResultsError(f"{path}: has no list {key!r}: labels in COCO's format are needed")
-    needed = {"images": ("id",), "annotations": ("image_id", "category_id", "bbox"), "categories": ("id", "name")}
-    for part, keys in needed.items():
-        for i, entry in enumerate(labels[part]):
-            missing = [key for key in keys if not isinstance(entry, dict) or key not in entry]
-            if missing:
-                raise ResultsError(f"{path}: {part}[{i}] has no {missing[0]!r}")
-    for i, entry in enumerate(labels["annotations"]):
-        box = entry["bbox"]
-        if not _is_box(box):
-            raise ResultsError(f"{path}: annotations[{i}] has the bbox {box!r}: it must be four finite numbers")
-    return labels
-
-
-def device_name(device: torch.device | str) -> str:
-    """What the hardware calls itself, such as "NVIDIA H200" or "AMD EPYC 7B13"."""
-    if torch.device(device).type == "cuda":
-        return torch.cuda.get_device_name(device)
-    with contextlib.suppress(OSError):  # only Linux has it
-        for line in Path("/proc/cpuinfo").read_text().splitlines():
-            if line.startswith("model name"):
-                return line.partition(":")[2].strip()
-    return platform.processor() or platform.machine()
-
-
-@torch.no_grad()
-def measure_speed(
-    model: nn.Module,
-    image_size: tuple[int, int, int] = (3, 128, 1024),
-    batch_sizes: Sequence[int] = (1, 8),
-    *,
-    images: Sequence[Tensor] | None = None,
-    device: torch.device | str | None = None,
-    seconds: float = 2.0,
-) -> pd.DataFrame:
-    """Frames a second of `model(images)`: normalising, network, decoding and NMS, without reading files.
-
-    Args:
-        image_size: channels, height and width of a frame of noise to time on.
-        images: frames to time on instead: NMS takes the longer the more there is to be found.
-        device: where to run; None is where the model's parameters are.
-        seconds: how long to time each batch size, after three calls to warm up.
-
-    Returns:
-        A row a batch size: device, threads, batch size, frames a second, milliseconds a frame.
-    """
-    if images is None:
-        images = [torch.rand(image_size, generator=torch.Generator().manual_seed(0))]
-    rows = []
-    with evaluating(model, device) as device:
-        for batch_size in batch_sizes:
-            batch = [images[i % len(images)].to(device) for i in range(batch_size)]
-            for _ in range(3):
-                model(batch)
-            calls, start = 0, now(device)
-            while (elapsed := now(device) - start) < seconds or calls == 0:
-                model(batch)
-                calls += 1
-            speed = calls * batch_size / elapsed
-            rows.append((device_name(device), torch.get_num_threads(), batch_size, speed, 1000 / speed))
-    return pd.DataFrame(rows, columns=["device", "threads", "batch size", "frames a second", "milliseconds a frame"])
-
-
-def now(device: torch.device) -> float:
-    """Seconds on a clock that only differences mean anything of, once the device has done what it was given."""
-    if device.type == "cuda":  # its kernels run on after the call that started them has returned
-        torch.cuda.synchronize(device)
-    return time.perf_counter()
-
-
-def main(arguments: Sequence[str] | None = None) -> int:
-    """Print the figures of a results file; 0, or 2 after one line that says what is wrong with a file."""
-    parser = argparse.ArgumentParser(prog="python -m tdt4265.evaluation", description="Score a COCO results file.")
-    parser.add_argument("labels", metavar="LABELS.json", help="labels in COCO's format")
-    parser.add_argument("results", metavar="RESULTS.json", help="a list of {image_id, category_id, bbox, score}")
-    parser.add_argument("--areas", choices=[*AREAS, "both"], default="both", help="whose small, medium and large")
-    options = parser.parse_args(arguments)
-    try:
-        labels = _read_labels(options.labels)
-        results = load_results(options.results, labels)
-    except ResultsError as error:
-        print(error, file=sys.stderr)
-        return 2
-    conventions = list(AREAS) if options.areas == "both" else [options.areas]
-    metrics = [coco_metrics(labels, results, areas=areas) for areas in conventions]
-    print(f"{len(results)} detections in {len(labels['images'])} frames, {len(labels['annotations'])} labels")
-    for m in metrics:
-        print(f"\nareas of {m.areas}: small to {AREAS[m.areas][0]}², large from {AREAS[m.areas][1]}²")
-        for key, value in zip(_STATS, m.twelve(), strict=True):
-            print(f"  {key:<10} {_text(value if value >= 0 else None)}")
-    print("\nAP of each class")
-    for name, ap in metrics[0].per_class.items():
-        print(f"  {name:<10} {_text(ap)}")
-    return 0
-
-
-def _text(value: float | None) -> str:
-    return "absent" if value is None else f"{value:.4f}"
-
-
-if __name__ == "__main__":
-    sys.exit(main())

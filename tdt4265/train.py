@@ -23,8 +23,9 @@ from torch.utils.data import ConcatDataset, Dataset
 
 from tdt4265 import data, evaluation, intervals, records, training
 from tdt4265.describe import count_parameters
-from tdt4265.devices import DeviceError, choose_devices, choose_precision, launch
+from tdt4265.devices import DeviceError, choose_devices, choose_precision, device_name, launch
 from tdt4265.recipes import ALL_RECIPES, Recipe
+from tdt4265.speed import measure_speed
 
 # The demonstration: a few frames are learnt by heart, so that one sees the detector learn within about a minute.
 # With 8 frames it is 5 x 36 steps of 4.
@@ -56,7 +57,7 @@ class Settings:
         """Two columns of text, setting and value."""
         config = self.recipe.training
         accelerator, processes = choose_devices(self.devices)
-        device = evaluation.device_name(accelerator)
+        device = device_name(accelerator)
         rows = {
             "recipe": f"{self.recipe.name}: {self.recipe.title}",
             "protocol": _PROTOCOLS[self.protocol],
@@ -221,7 +222,7 @@ def run(settings: Settings) -> Run:
             record.add("resampled", intervals.resampled(val.coco, results, val.labels.images["clip"].tolist()))
     if not demonstration and not record.named("speed") and fabric.global_rank == 0:
         frames = [val[i][0] for i in range(min(8, len(val)))]
-        speed = evaluation.measure_speed(model, images=frames)
+        speed = measure_speed(model, images=frames)
         record.add("speed", {"batches": speed.to_dict("records")})
     return Run(model, record, train, val, settings)
 

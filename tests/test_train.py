@@ -43,7 +43,7 @@ def quick(monkeypatch, tmp_path):
     """On the CPU, in a folder of the test's own, and without spending seconds on measuring speed."""
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
-    monkeypatch.setattr(evaluation, "measure_speed", functools.partial(evaluation.measure_speed, seconds=0.01))
+    monkeypatch.setattr(train, "measure_speed", functools.partial(train.measure_speed, seconds=0.01))
 
 
 def test_the_full_protocol_is_the_recipe_on_the_dataset(monkeypatch):

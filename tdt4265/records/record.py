@@ -22,7 +22,7 @@ import torch
 import torchvision
 
 from tdt4265 import __version__
-from tdt4265.evaluation import device_name
+from tdt4265.devices import device_name
 from tdt4265.paths import assets, write_whole
 
 ENVIRONMENT = ("hardware", "versions", "commit", "started")  # a header's keys that say where and with what

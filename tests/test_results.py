@@ -1,0 +1,91 @@
+"""tdt4265.results: files of detections there and back, and the command that scores them."""
+
+import json
+import math
+
+import pytest
+from helpers import labels, make_scene, pycocotools_twelve, result
+
+from tdt4265 import results as results_files
+
+
+@pytest.fixture(scope="module")
+def scene():
+    return make_scene()
+
+
+def test_results_file_there_and_back(tmp_path, scene):
+    coco, results = scene
+    path = tmp_path / "new" / "results.json"
+    results_files.save_results(path, results)
+    assert results_files.load_results(path, coco) == results
+    assert [p.name for p in path.parent.iterdir()] == ["results.json"]
+
+
+GOOD = result(0, 1, (1, 2, 3, 4), 0.5)
+
+
+@pytest.mark.parametrize(
+    ("content", "line"),
+    [
+        ("[{", "is not valid JSON"),
+        ('{"boxes": []}', "a results file is a list of detections, this is a dict"),
+        (json.dumps([GOOD, 7]), "entry 1 is not an object"),
+        (json.dumps([GOOD, {k: v for k, v in GOOD.items() if k != "score"}]), "entry 1 has no 'score'"),
+        (json.dumps([{**GOOD, "bbox": [1, 2, 3]}]), "entry 0 has the bbox [1, 2, 3]: it must be four finite numbers"),
+        (json.dumps([{**GOOD, "bbox": [1, 2, math.nan, 4]}]), "entry 0 has the bbox [1, 2, nan, 4]"),
+        (json.dumps([{**GOOD, "bbox": [9, 9, -3, 4]}]), "of a negative size: a bbox is [x, y, width, height]"),
+        (json.dumps([{**GOOD, "score": "high"}]), "entry 0 has the score 'high': it must be a finite number"),
+        (json.dumps([GOOD, {**GOOD, "image_id": 99}]), "entry 1 has the image_id 99, which the labels don't have"),
+        (json.dumps([{**GOOD, "image_id": "0"}]), "entry 0 has the image_id '0': it must be a whole number"),
+        (json.dumps([{**GOOD, "category_id": 8}]), "entry 0 has the category_id 8, which the labels don't have"),
+    ],
+)
+def test_a_bad_results_file_gets_one_line(tmp_path, content, line):
+    path = tmp_path / "results.json"
+    path.write_text(content)
+    with pytest.raises(results_files.ResultsError) as error:
+        results_files.load_results(path, labels([(0, 1, [1, 2, 3, 4])]))
+    assert str(path) in str(error.value)
+    assert line in str(error.value)
+    assert "\n" not in str(error.value)
+
+
+def test_command_line_prints_both_conventions(tmp_path, scene, capsys):
+    coco, results = scene
+    # What files of labels are like: no "info", "licences" for "licenses".
+    (tmp_path / "labels.json").write_text(json.dumps({**coco, "licences": []}))
+    results_files.save_results(tmp_path / "results.json", results)
+    assert results_files.main([str(tmp_path / "labels.json"), str(tmp_path / "results.json")]) == 0
+    printed = capsys.readouterr().out
+    expected = pycocotools_twelve(coco, results)
+    standard = printed[printed.index("areas of coco") :].splitlines()[1:13]
+    assert [float(line.split()[1]) for line in standard] == pytest.approx(list(expected), abs=5e-5)
+    assert "areas of course" in printed
+    assert printed.rstrip().splitlines()[-1].split() == ["bus", "absent"]
+
+
+@pytest.mark.parametrize(
+    ("content", "line"),
+    [
+        (None, "can't be read (No such file or directory)"),
+        ("[]", "has no list 'images'"),
+        (json.dumps({"images": [{"id": 0}], "annotations": [{"image_id": 0}], "categories": []}),
+         "annotations[0] has no 'category_id'"),
+        (json.dumps(labels([(0, 1, [1, 2, 3, 4]), (0, 1, [1, 2, math.inf, 4])])),
+         "annotations[1] has the bbox [1, 2, inf, 4]: it must be four finite numbers"),
+        (json.dumps({**labels([(0, 1, [1, 2, 3, 4])]), "annotations": [{"image_id": 0, "category_id": 1, "bbox": 3}]}),
+         "annotations[0] has the bbox 3"),
+    ],
+)  # fmt: skip
+def test_bad_labels_end_the_command_with_one_line(tmp_path, capsys, content, line):
+    path = tmp_path / "labels.json"
+    if content is not None:
+        path.write_text(content)
+    results_files.save_results(tmp_path / "results.json", [])
+    assert results_files.main([str(path), str(tmp_path / "results.json")]) == 2
+    printed = capsys.readouterr()
+    assert printed.out == ""
+    assert printed.err.count("\n") == 1
+    assert str(path) in printed.err
+    assert line in printed.err
