@@ -288,10 +288,10 @@ def test_targets_reach_the_loss_as_they_were_given():
     model = small("retinanet")
     boxes, labels = [[10.0, 20, 30, 60], [100, 30, 108, 50], [60, 0, 128, 128]], [1, 7, 3]
     anchors = model.anchors(model.anchors.grid_shapes((128, 128)))
+    target_labels, target_offsets = model.assign([target(boxes, labels)], anchors)
     padded, valid = pad_boxes([torch.tensor(boxes)])
-    target_labels, target_offsets = anchor_targets(
-        match(anchors, padded, valid), padded, torch.tensor([labels]), anchors
-    )
+    by_hand = anchor_targets(match(anchors, padded, valid), padded, torch.tensor([labels]), anchors)
+    assert torch.equal(target_labels, by_hand[0]) and torch.equal(target_offsets, by_hand[1])
     model.head = Oracle(20 * nn.functional.one_hot(target_labels, 9).float(), target_offsets)
     losses = model([picture()], [target(boxes, labels)])
     assert losses["classification"] < 1e-4 and losses["bbox_regression"] < 1e-6
@@ -300,6 +300,20 @@ def test_targets_reach_the_loss_as_they_were_given():
     assert detection["labels"][order].tolist() == sorted(labels)
     wanted = torch.tensor(boxes)[torch.tensor(labels).argsort()]
     torch.testing.assert_close(detection["boxes"][order], wanted, rtol=0, atol=1e-3)
+
+
+def test_outputs_and_assign_are_what_losses_and_detections_are_made_of():
+    model = small("initialization")
+    model.score_threshold = 0.001
+    images, targets = [picture(), picture(100, 60, seed=1)], [target([[10.0, 20, 30, 60]], [1]), target([], [])]
+    found = model.outputs(images)
+    assert [tuple(x.shape[-2:]) for x in found.features] == model.anchors.grid_shapes((128, 128))
+    assert [x.shape for x in found[1:3]] == [(2, len(found.anchors), size) for size in (9, 4)]
+    losses = model.loss(found.class_logits, found.box_offsets, *model.assign(targets, found.anchors))
+    torch.testing.assert_close(model(images, targets), losses)
+    detections = model.detections(found.class_logits, found.box_offsets, found.anchors, [(128, 128), (100, 60)])
+    torch.testing.assert_close(model.eval()(images), detections)
+    assert all(len(one["boxes"]) for one in detections)
 
 
 def test_same_result_under_autocast():

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from typing import NamedTuple
 
 import torch
 from torch import Tensor, nn
@@ -16,6 +17,19 @@ from ..contract import check_images, check_targets
 # Of the dataset's three channels (intensity, ambient, range), in 0..1.
 IMAGE_MEAN = (0.4765, 0.4774, 0.2259)
 IMAGE_STD = (0.2951, 0.2864, 0.2878)
+
+
+class Outputs(NamedTuple):
+    """What a detector's network says of B images, before anything is made of it; N anchors, of all levels.
+
+    features: maps [B, C_i, H_i, W_i], finest first, as the head sees them. class_logits: float32 [B, N, L], and
+    box_offsets: float32 [B, N, 4], see `tdt4265.losses`. anchors: float32 [N, 4], xyxy in pixels.
+    """
+
+    features: list[Tensor]
+    class_logits: Tensor
+    box_offsets: Tensor
+    anchors: Tensor
 
 
 class Detector(nn.Module):
@@ -79,16 +93,31 @@ class Detector(nn.Module):
         check_images(images)
         if self.training:
             check_targets(images, targets, self.num_classes)
-        pictures = self.batch(images)
-        maps = self.backbone(pictures)
-        class_logits, box_offsets = self.head(maps)
-        anchors = self.anchors([x.shape[-2:] for x in maps], pictures.device)
+        _, class_logits, box_offsets, anchors = self.outputs(images)
         # Offsets of a wide box need more digits than half precision has.
-        with torch.autocast(pictures.device.type, enabled=False):
+        with torch.autocast(anchors.device.type, enabled=False):
             if self.training:
-                return self.losses(class_logits.float(), box_offsets.float(), anchors, targets)
+                return self.loss(class_logits, box_offsets, *self.assign(targets, anchors))
             sizes = [image.shape[-2:] for image in images]
-            return self.detections(class_logits.float(), box_offsets.float(), anchors, sizes)
+            return self.detections(class_logits, box_offsets, anchors, sizes)
+
+    def outputs(self, images: Sequence[Tensor]) -> Outputs:
+        """Runs the network: normalised images -> features -> logits and offsets at the anchors."""
+        pictures = self.batch(images)
+        features = self.backbone(pictures)
+        class_logits, box_offsets = self.head(features)
+        anchors = self.anchors([x.shape[-2:] for x in features], pictures.device)
+        return Outputs(features, class_logits.float(), box_offsets.float(), anchors)
+
+    def assign(self, targets: Sequence[dict], anchors: Tensor) -> tuple[Tensor, Tensor]:
+        """What should be said at each anchor: which box it answers for (`boxes.match`), all B images at once.
+
+        Returns:
+            int64 [B, N] labels, 0 for background; float32 [B, N, 4] offsets, zeros for background.
+        """
+        boxes, valid = box_ops.pad_boxes([target["boxes"] for target in targets])
+        labels = pad_sequence([target["labels"] for target in targets], batch_first=True)
+        return box_ops.anchor_targets(box_ops.match(anchors, boxes, valid), boxes, labels, anchors)
 
     def batch(self, images: Sequence[Tensor]) -> Tensor:
         """Normalises images and sets them, top left, into one float tensor [B, 3, H, W].
@@ -102,14 +131,6 @@ class Detector(nn.Module):
         for picture, image in zip(pictures, images, strict=True):
             picture[:, : image.shape[1], : image.shape[2]] = (image - self.mean) / self.std
         return pictures
-
-    def losses(self, class_logits: Tensor, box_offsets: Tensor, anchors: Tensor, targets: Sequence[dict]) -> dict:
-        """Matches anchors with boxes, all images at once, and compares what was said with what should have been."""
-        boxes, valid = box_ops.pad_boxes([target["boxes"] for target in targets])
-        labels = pad_sequence([target["labels"] for target in targets], batch_first=True)
-        matched = box_ops.match(anchors, boxes, valid)
-        target_labels, target_offsets = box_ops.anchor_targets(matched, boxes, labels, anchors)
-        return self.loss(class_logits, box_offsets, target_labels, target_offsets)
 
     def detections(self, class_logits: Tensor, box_offsets: Tensor, anchors: Tensor, sizes: Sequence) -> list[dict]:
         """What is said at the anchors, as detections in images of these (height, width)."""
