@@ -48,12 +48,9 @@ MIN_SHARE, ENOUGH_PIXELS = 0.35, 200
 FILLED = 0.6  # share of its box that a road user fills when nothing hides it
 # Real boxes are drawn by hand, a little loose and never quite even: pixels aside and upright, and a share of the width.
 SLACK, JITTER = (1.4, 1.4), 0.8
-SLACK_THIN = {"person": (1.25, 1.2), "rider": (1.6, 1.2), "bicycle": (0.8, 0.8), "scooter": (0.8, 0.8)}
-JITTER_THIN = 0.5  # of those classes: on a box of five columns an unevenness of 0.8 would be half of the drawing
+SLACK_THIN = {"person": (1.2, 1.2), "rider": (1.4, 1.2), "bicycle": (0.8, 0.8), "scooter": (0.8, 0.8)}
 SLACK_SHARE = {"bicycle": 0.05}
-# People up to the first height, in pixels, are boxed that loosely; from the second on, where hands and feet are seen,
-# almost tightly.
-PEOPLE, SLACK_HEIGHTS, SLACK_TALL = ("person", "rider"), (26.0, 48.0), (0.2, 0.5)
+JITTER_THIN = 0.5  # of those classes: on a box of five columns an unevenness of 0.8 would be half of the drawing
 
 SAMPLE_SEED = 1
 
@@ -320,11 +317,6 @@ def loosened(box: np.ndarray, name: str, rng: np.random.Generator) -> np.ndarray
     """The box x1, y1, x2, y2 as somebody would draw it, upper and lower edge within the picture."""
     aside, upright = SLACK_THIN.get(name, SLACK)
     aside += SLACK_SHARE.get(name, 0.0) * (box[2] - box[0])
-    if name in PEOPLE:
-        height = np.clip(box[3], 0, ROWS) - np.clip(box[1], 0, ROWS)
-        aside, upright = (
-            np.interp(height, SLACK_HEIGHTS, ends) for ends in zip((aside, upright), SLACK_TALL, strict=True)
-        )
     jitter = JITTER_THIN if name in SLACK_THIN else JITTER
     drawn = box + np.array([-aside, -upright, aside, upright]) + rng.normal(0, jitter, 4)
     drawn[[1, 3]] = np.clip(drawn[[1, 3]], 0, ROWS)
