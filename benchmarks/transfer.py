@@ -34,7 +34,7 @@ def trained(recipe, frames: int, train: data.CocoDetection, seed: int, folder: P
     return model
 
 
-def draw(model: torch.nn.Module, val: data.CocoDetection, path: str, least: float = 0.5) -> None:
+def draw(model: torch.nn.Module, val: data.CocoDetection, path: str, least: float = 0.3) -> None:
     """What the detector finds, scores from `least`, in the frame that holds most boxes."""
     image, _ = val[max(range(len(val)), key=lambda index: len(val[index][1]["boxes"]))]
     with torch.no_grad():
