@@ -134,11 +134,12 @@ def test_environment_says_where_and_with_what(monkeypatch, tmp_path):
 
 
 def run(recipe="ssd", seed=0, score=0.1, real=None, **header) -> Record:
-    """A run of one epoch; its figures but mAP are undefined."""
+    """A run of the small protocol's two epochs; its figures but mAP are undefined."""
     figures = dict.fromkeys(("ap50", "ap75", "small", "medium", "large"))
     further = [] if real is None else [("test", {"dataset": "real", "frames": 14, "map": real})]
-    epochs = [{"epoch": 1, "loss": 1.0, "map": score, "seconds": 90.0, **figures, "ap50": score and 2 * score}]
-    return Record({**HEADER, "epochs": 1, "recipe": recipe, "seed": seed, **header}, epochs, further)
+    line = {"loss": 1.0, "map": score, "seconds": 90.0, **figures, "ap50": score and 2 * score}
+    epochs = [{"epoch": epoch, **line} for epoch in (1, 2)]
+    return Record({**HEADER, "epochs": 2, "recipe": recipe, "seed": seed, **header}, epochs, further)
 
 
 def test_the_summary_takes_seeds_together_and_nothing_else():
@@ -155,7 +156,7 @@ def test_the_summary_takes_seeds_together_and_nothing_else():
     assert summary["recipe"].tolist() == ["fpn", "ssd", "ssd", "ssd", "ssd"]
     assert summary["protocol"].tolist() == ["small", "small", "other", "small", "small"]
     assert summary["seeds"].tolist() == [1, 2, 1, 1, 1]
-    assert summary["frames seen"].tolist() == [8, 8, 8, 8, 16]
+    assert summary["frames seen"].tolist() == [16, 16, 16, 16, 32]
     first = summary.iloc[1]
     assert (first["mAP"], first["lowest"], first["highest"]) == (0.2, 0.1, 0.3)
     assert first["AP50"] == pytest.approx(0.4) and math.isnan(float(first["AP75"] or math.nan))
@@ -166,7 +167,7 @@ def test_the_summary_takes_seeds_together_and_nothing_else():
     undefined = records.summary([run("ssd", 0, None), run("ssd", 1, 0.5)]).iloc[0]
     assert undefined["mAP"] is None and undefined["lowest"] == 0.5
     assert len(records.summary([run("ssd", 0, 0.1, parts={"lr": 1}), run("ssd", 1, 0.1, parts={"lr": 2})])) == 2
-    assert first["minutes"] == 1.5
+    assert first["minutes"] == 3
 
 
 def measured(score, luck, spread=0.0):
@@ -213,7 +214,7 @@ def test_the_table_is_renewed_between_its_marks(tmp_path):
     assert lines[:2] == ["before", "<!-- records -->"] and lines[-2:] == ["<!-- /records -->", "after"]
     row = dict(zip(lines[2].split(" | "), lines[5].split(" | "), strict=True))
     assert row["mAP"] == "0.1335" and row["lowest"] == "0.1235" and row["highest"] == "0.1434"
-    assert row["seeds"] == "2" and row["minutes"] == "1.5" and row["mAP on real, 14 frames"] == "0.0600"
+    assert row["seeds"] == "2" and row["minutes"] == "3.0" and row["mAP on real, 14 frames"] == "0.0600"
     assert lines[4].startswith("| fpn |") and "|  |" in lines[4]  # better, and not evaluated there
     records.renew_table(readme, "")
     assert readme.read_text() == "before\n<!-- records -->\n<!-- /records -->\nafter\n"
@@ -256,14 +257,14 @@ def test_a_record_is_stale_when_recipe_data_or_protocol_changed():
     other = {**FINGERPRINTS, "val": "cccccccccccc"}
     assert made.stale(parts, other, SMALL) == "val has other frames or labels now"
     unfinished = run(parts=json.loads(json.dumps(parts)), epochs=5)
-    assert unfinished.stale(parts, FINGERPRINTS, SMALL) == "the run ended after 1 of 5 epochs"
+    assert unfinished.stale(parts, FINGERPRINTS, SMALL) == "the run ended after 2 of 5 epochs"
     assert made.stale(parts, FINGERPRINTS, PROTOCOLS["full"]) == "the protocol has 50 epochs of size report now"
     assert run().stale(parts, FINGERPRINTS, SMALL) is not None  # a record that does not say its parts
 
 
 def test_the_protocol_that_a_run_kept_to():
     assert run().protocol == "small"
-    assert run(epochs=5).protocol == "other"  # one of five epochs: its learning rate is still high
+    assert run(epochs=5).protocol == "other"  # two of five epochs: its learning rate is still high
     assert Record({**HEADER, "size": "report", "protocol": "full"}, EPOCHS).protocol == "other"  # not 50 epochs
     assert Record({**HEADER, "protocol": "demonstration"}).protocol == "demonstration"
 
@@ -310,7 +311,7 @@ def test_missing_records_are_made_and_a_second_call_makes_none(command, capsys):
     assert "1 of 2: fpn, small, seed 0 (missing)" in capsys.readouterr().out
     made = records.recorded("small", "ssd", "fpn", dataset="sample", folder="records")
     assert [r.header["recipe"] for r in made] == ["ssd", "fpn"]
-    assert all(r.protocol == "small" and r.frames_seen == 8 and r.header["imagenet"] is False for r in made)
+    assert all(r.protocol == "small" and r.frames_seen == 16 and r.header["imagenet"] is False for r in made)
     assert main(command) == 0 and capsys.readouterr().out == ""
     assert not list(Path("runs/records").iterdir())
 
@@ -388,4 +389,4 @@ def test_records_of_the_course_hold():
         assert one.header["commit"] and not one.header["commit"].endswith("dirty")
     seeds = {name: [one for one in found if one.header["recipe"] == name] for name in RECIPES}
     # None are there while the data are new; once some are, none of the story may be missing.
-    assert not found or all(len(runs) >= 2 for runs in seeds.values()), "every recipe of the story has two seeds"
+    assert not found or all(len(runs) >= 3 for runs in seeds.values()), "every recipe of the story has three seeds"

@@ -1,7 +1,7 @@
 """Makes the recorded runs that are missing or stale, the shortest first, and goes on where it was stopped.
 
-    python -m tdt4265.records                     every recipe, two seeds
-    python -m tdt4265.records fpn --seeds 2 3     one recipe, further seeds
+    python -m tdt4265.records                     every recipe, three seeds
+    python -m tdt4265.records fpn --seeds 3 4     one recipe, further seeds
     python -m tdt4265.records --list              what is there, and what is missing
 
 On a GPU these are full-length runs of the reports' networks; without one the small protocol (see `PROTOCOLS`). A record
@@ -145,7 +145,7 @@ def _make_all(missing: Sequence[Wanted], test: str | None) -> int:
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="python -m tdt4265.records", description=__doc__.splitlines()[0])
     parser.add_argument("recipes", nargs="*", metavar="RECIPE", help="default: all of them")
-    parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1], help="default: 0 1")
+    parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2], help="default: 0 1 2")
     parser.add_argument("--protocol", choices=list(records.PROTOCOLS), help="default: full on a GPU, else small")
     parser.add_argument("--dataset", default="sim", help="sim (default), sim-clips, tdt4265 or a folder")
     parser.add_argument("--folder", help="where the records are; default: the course's, assets/records")

@@ -36,8 +36,8 @@ class Protocol:
     epochs: int
 
 
-# Full length on a GPU. Small: as many frames for every recipe as two cores manage within some minutes.
-PROTOCOLS = {"small": Protocol(size="small", epochs=1), "full": Protocol(size="report", epochs=50)}
+# Full length on a GPU. Small: 6,400 frames of "sim" for every recipe, some ten minutes on a core.
+PROTOCOLS = {"small": Protocol(size="small", epochs=2), "full": Protocol(size="report", epochs=50)}
 
 
 class RecordError(ValueError):
