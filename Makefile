@@ -1,12 +1,13 @@
 # make run   makes .venv and executes the RetinaNet notebook to runs/05_retinanet.ipynb
 # make test  makes .venv and runs the unit tests and all notebooks, strictly compared
+# make check makes .venv and runs lint and the unit tests, about a minute
 # make records  makes the recorded runs that are missing or stale, the shortest first (hours)
 # make lint | notebooks | readme | sample
 PYTHON ?= python3
 BIN := .venv/bin
 READY := .venv/ready
 
-.PHONY: run test records lint notebooks readme sample
+.PHONY: run test check records lint notebooks readme sample
 
 $(READY): requirements.txt pyproject.toml
 	$(PYTHON) -c "import sys; sys.version_info >= (3, 10) or sys.exit('Python 3.10 or newer is needed: make PYTHON=python3.12 ...')"
@@ -19,9 +20,11 @@ run: $(READY)
 	mkdir -p runs
 	$(BIN)/papermill notebooks/05_retinanet.ipynb runs/05_retinanet.ipynb --log-output
 
-test: $(READY)
+check: $(READY)
 	$(BIN)/ruff check .
-	$(BIN)/python -m pytest tests
+	$(BIN)/python -m pytest tests -n 2
+
+test: check
 	$(BIN)/python -m pytest --nbval notebooks -n 2 --dist loadfile
 
 lint: $(READY)
