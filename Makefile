@@ -40,8 +40,9 @@ records: $(READY)
 
 # The tables of recorded runs and of the transfer to real frames.
 readme: $(READY)
-	$(BIN)/python -c "from tdt4265 import records; \
-	    records.renew_table('README.md', records.markdown(records.all_records())); \
+	$(BIN)/python -c "from tdt4265 import recipes, records; \
+	    table = records.markdown(records.all_records(), list(recipes.ALL_RECIPES)); \
+	    records.renew_table('README.md', table); \
 	    transfer = records.transfer_markdown('assets/records/transfer.csv'); \
 	    records.renew_table('README.md', transfer, records.TRANSFER_MARKS)"
 

@@ -249,6 +249,7 @@ def _header(settings: Settings, model: nn.Module, train: Dataset, val: Dataset) 
         "size": settings.size,
         "protocol": settings.protocol,
         "parameters": count_parameters(model),
+        "weights": sum(parameter.numel() for parameter in model.parameters()),
         "imagenet": any(getattr(module, "imagenet", False) for module in model.modules()),
         "dataset": {"name": train.name, "train": _describe(train), "val": _describe(val)},
         "repeats": settings.repeats,

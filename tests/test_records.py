@@ -20,7 +20,8 @@ HEADER = {
     "recipe": "ssd",
     "size": "small",
     "protocol": "small",
-    "parameters": 7,
+    "parameters": 3_261_760,
+    "weights": 3_000_000,
     "seed": 1,
     "dataset": {
         "name": "sim",
@@ -142,34 +143,6 @@ def run(recipe="ssd", seed=0, score=0.1, real=None, **header) -> Record:
     return Record({**HEADER, "epochs": 2, "recipe": recipe, "seed": seed, **header}, epochs, further)
 
 
-def test_the_summary_takes_seeds_together_and_nothing_else():
-    other_data = {**HEADER["dataset"], "val": {"frames": 4, "fingerprint": "cccccccccccc"}}
-    runs = [
-        run("fpn", 0, 0.2),
-        run("ssd", 0, 0.1, real=0.02),
-        run("ssd", 1, 0.3, real=0.04),
-        run("ssd", 2, 0.9, protocol="full", size="report"),
-        run("ssd", 3, 0.9, dataset=other_data),
-        run("ssd", 4, 0.9, repeats=2),
-    ]
-    summary = records.summary(runs)
-    assert summary["recipe"].tolist() == ["fpn", "ssd", "ssd", "ssd", "ssd"]
-    assert summary["protocol"].tolist() == ["small", "small", "other", "small", "small"]
-    assert summary["seeds"].tolist() == [1, 2, 1, 1, 1]
-    assert summary["frames seen"].tolist() == [16, 16, 16, 16, 32]
-    first = summary.iloc[1]
-    assert (first["mAP"], first["lowest"], first["highest"]) == (0.2, 0.1, 0.3)
-    assert first["AP50"] == pytest.approx(0.4) and math.isnan(float(first["AP75"] or math.nan))
-    assert first["mAP on real, 14 frames"] == pytest.approx(0.03)
-    assert math.isnan(summary.iloc[0]["mAP on real, 14 frames"])
-    mixed = records.summary([*runs[1:3], run("ssd", 5, 0.2)])  # one of them was not evaluated there
-    assert mixed["seeds"].tolist() == [3] and mixed["mAP on real, 14 frames"].isna().all()
-    undefined = records.summary([run("ssd", 0, None), run("ssd", 1, 0.5)]).iloc[0]
-    assert undefined["mAP"] is None and undefined["lowest"] == 0.5
-    assert len(records.summary([run("ssd", 0, 0.1, parts={"lr": 1}), run("ssd", 1, 0.1, parts={"lr": 2})])) == 2
-    assert first["minutes"] == 3
-
-
 def measured(score, luck, spread=0.0):
     """A run that scored `score` + luck of each resample, in both of two classes."""
     made = run(score=score)
@@ -205,17 +178,45 @@ def test_what_cannot_be_compared_is_refused():
         records.difference([one], [run()])
 
 
+def test_the_table_compares_each_recipe_with_the_one_before(tmp_path):
+    luck = np.random.default_rng(0).normal(0, 0.02, 300)
+
+    def group(name, scores, real=None, **parts):
+        for seed, score in enumerate(scores):
+            made = measured(score, luck)
+            made.header |= {"recipe": name, "seed": seed, "parts": {"name": name, "transforms": [], **parts}}
+            made.further[-1][1]["per_class"] = {"car": 0.5 + score, "person": 0.0625}
+            if real is not None:
+                figures = {"dataset": "real", "frames": 14, "map": 0.1, "per_class": {"car": real, "person": 0.25}}
+                made.further.append(("test", figures))
+            made.write(tmp_path / "small" / f"{name}-sim-seed{seed}.jsonl")
+
+    group("ssd", [0.1, 0.12, 0.11], real=0.2, head={"part": "PerLevel"})
+    group("fpn", [0.2, 0.21, 0.22], head={"part": "SharedDeep", "depth": 4})
+    group("fpn-roll", [0.19, 0.21, 0.23], head={"part": "SharedDeep", "depth": 4}, transforms=["roll"])
+    found = records.all_records(tmp_path)
+    lines = records.markdown(found, ["ssd", "fpn", "focal_loss", "fpn-roll"]).splitlines()
+    rows = [dict(zip(lines[0][2:-2].split(" | "), line[2:-2].split(" | "), strict=True)) for line in lines[2:]]
+    ssd, fpn, rolled = rows
+    assert ssd["recipe"] == "[ssd](assets/records/small/ssd-sim-seed0.jsonl)" and ssd["seeds"] == "3"
+    low, high = np.quantile(0.11 + luck, [0.025, 0.975])
+    assert ssd["mAP (95 % over clips)"] == f"0.110 ({low:.3f} to {high:.3f})"
+    assert (ssd["car"], ssd["person"], ssd["rider"]) == ("0.610", "0.062", "absent")
+    assert (ssd["what changed"], ssd["against the one before"]) == ("the first", "")
+    assert ssd["real frames: car, person"] == "0.200, 0.250" and fpn["real frames: car, person"] == ""
+    assert (ssd["weights"], ssd["weights and anchors"], ssd["minutes"]) == ("3,000,000", "3,261,760", "3.0")
+    assert fpn["what changed"] == "head: SharedDeep"
+    assert fpn["against the one before"] == "+0.100 (+0.100 to +0.100): better"
+    assert rolled["what changed"] == "transforms: roll"  # compared with fpn, whose variant it is
+    assert rolled["against the one before"].endswith("not told apart")
+    assert records.markdown([], ["ssd"]) == ""
+
+
 def test_the_table_is_renewed_between_its_marks(tmp_path):
-    runs = [run("ssd", 0, 0.12345, real=0.05), run("ssd", 1, 0.14345, real=0.07), run("fpn", 0, 0.2)]
     readme = tmp_path / "README.md"
     readme.write_text("before\n<!-- records -->\nold\n<!-- /records -->\nafter\n")
-    records.renew_table(readme, records.markdown(runs))
-    lines = readme.read_text().splitlines()
-    assert lines[:2] == ["before", "<!-- records -->"] and lines[-2:] == ["<!-- /records -->", "after"]
-    row = dict(zip(lines[2].split(" | "), lines[5].split(" | "), strict=True))
-    assert row["mAP"] == "0.1335" and row["lowest"] == "0.1235" and row["highest"] == "0.1434"
-    assert row["seeds"] == "2" and row["minutes"] == "3.0" and row["mAP on real, 14 frames"] == "0.0600"
-    assert lines[4].startswith("| fpn |") and "|  |" in lines[4]  # better, and not evaluated there
+    records.renew_table(readme, "| new |\n")
+    assert readme.read_text() == "before\n<!-- records -->\n| new |\n<!-- /records -->\nafter\n"
     records.renew_table(readme, "")
     assert readme.read_text() == "before\n<!-- records -->\n<!-- /records -->\nafter\n"
 

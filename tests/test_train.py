@@ -109,7 +109,8 @@ def test_a_run_from_end_to_end(folder, tmp_path, capsys):
     assert (header["batch_size"], header["epochs"], header["seed"]) == (2, 1, 0)
     assert header["precision"] == "bf16-mixed"
     model = RECIPES["augmentation"].small().build_model(num_classes=3)
-    assert header["parameters"] == describe.count_parameters(model)
+    assert header["parameters"] == describe.count_parameters(model) > header["weights"]
+    assert header["weights"] == sum(parameter.numel() for parameter in model.parameters())
     assert set(records.ENVIRONMENT) <= set(header)
     # The checkpoint is the model that was scored.
     model.load_state_dict(training.load_checkpoint(path.parent)["model"])

@@ -8,7 +8,6 @@ from tdt4265.records.comparison import (
     difference,
     markdown,
     renew_table,
-    summary,
     table,
     transfer_markdown,
 )
@@ -40,7 +39,6 @@ __all__ = [
     "read",
     "recorded",
     "renew_table",
-    "summary",
     "table",
     "transfer_markdown",
 ]

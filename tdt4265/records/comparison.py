@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -88,72 +87,79 @@ def table(records: Iterable[Record]) -> pd.DataFrame:
     return pd.DataFrame(rows)
 
 
-def summary(records: Iterable[Record]) -> pd.DataFrame:
-    """Recipes beside each other, in the order of their first record: a row for all seeds of a recipe and a protocol.
+COLUMNS = ("recipe", "what changed", "seeds", "mAP (95 % over clips)", "car", "person", "rider")
+COLUMNS += ("against the one before", "real frames: car, person", "weights", "weights and anchors", "minutes")
 
-    "mAP", the other averages over classes and areas, and "mAP on ..." are means over the seeds, of the last epoch's
-    figures, None where not all seeds have it; "lowest" and "highest" are the seeds' mAP. Runs of other lengths, sizes,
-    parts or data stand in rows of their own.
+
+def markdown(records: Iterable[Record], order: Sequence[str]) -> str:
+    """The README's table: a row a recipe that has records, means over its seeds; "" without any.
+
+    Full-length runs stand in a table of their own. mAP is the mean over the classes with enough objects, with its
+    interval over clips, and each recipe is compared with the one before it (`difference`); a variant, BASE-NAME, with
+    its base. Parameters are counted without the anchors' coordinates and with them, as the course's reports count.
+
+    order: the names of recipes, in the order of the rows. Raises RecordError: see `difference`.
     """
-    groups: dict[str, list[Record]] = {}
-    for record in records:
-        header = record.header
-        data = header["dataset"]
-        trained = [header.get(key) for key in ("parts", "size", "imagenet")]
-        prints = [data[split]["fingerprint"] for split in ("train", "val")]
-        key = json.dumps([header["recipe"], record.protocol, record.frames_seen, data["name"], prints, trained])
-        groups.setdefault(key, []).append(record)
-    return pd.DataFrame([_summary_row(group) for group in groups.values()])
+    records = list(records)
+    tables = []
+    for protocol in PROTOCOLS:
+        groups = {name: [r for r in records if (r.header["recipe"], r.protocol) == (name, protocol)] for name in order}
+        groups = {name: sorted(group, key=lambda r: r.header["seed"]) for name, group in groups.items() if group}
+        if groups:
+            rows = [_markdown_row(groups, name) for name in groups]
+            lines = [COLUMNS, ["---"] * len(COLUMNS), *rows]
+            tables.append("".join(f"| {' | '.join(line)} |\n" for line in lines))
+    return "\n".join(tables)
 
 
-def _summary_row(group: list[Record]) -> dict:
-    header, seconds = group[0].header, [sum(line["seconds"] for line in record.epochs) for record in group]
+def _markdown_row(groups: dict[str, list[Record]], name: str) -> list[str]:
+    group, header = groups[name], groups[name][0].header
+    base = _before(name, [*groups])
+    changed = _what_changed(groups[base][0].header["parts"], header["parts"]) if base else "the first"
+    low, high = interval(np.mean([_resampled_map(record) for record in group], axis=0))
+    resampled = [record.named("resampled")[-1] for record in group]
+    of_class = [_mean_text([one["per_class"].get(label) for one in resampled]) for label in ("car", "person", "rider")]
+    real = [test["per_class"] for record in group for test in record.named("test")]
+    minutes = np.mean([sum(line["seconds"] for line in record.epochs) for record in group]) / 60
+    return [
+        f"[{name}]({_link(group[0])})" if group[0].path else name,
+        changed,
+        f"{len(group)}",
+        f"{np.mean([one['map'] for one in resampled]):.3f} ({low:.3f} to {high:.3f})",
+        *of_class,
+        str(difference(groups[base], group)) if base else "",
+        ", ".join(_mean_text([one.get(label) for one in real]) for label in ("car", "person")) if real else "",
+        f"{header['weights']:,}",
+        f"{header['parameters']:,}",
+        f"{minutes:.1f}",
+    ]
 
-    def mean(values: list) -> float | None:
-        known = [value for value in values if value is not None]
-        return sum(known) / len(known) if len(known) == len(group) else None
 
-    scores = [record.final.get("map") for record in group]
-    known = [score for score in scores if score is not None]
-    row = {"recipe": header["recipe"], "protocol": group[0].protocol, "dataset": header["dataset"]["name"]}
-    row |= {"parameters": header["parameters"], "frames seen": group[0].frames_seen, "seeds": len(group)}
-    row |= {"mAP": mean(scores), "lowest": min(known, default=None), "highest": max(known, default=None)}
-    for name in ("AP50", "AP75", "small", "medium", "large"):
-        row[name] = mean([record.final.get(name.lower()) for record in group])
-    tests: dict[str, list[float]] = {}
-    for record in group:
-        for test in record.named("test"):
-            tests.setdefault(f"mAP on {test['dataset']}, {test['frames']} frames", []).append(test["map"])
-    row |= {name: mean(values) for name, values in tests.items()}
-    row["minutes"] = round(mean(seconds) / 60, 1)
-    row["hardware"] = ", ".join(dict.fromkeys(record.header["hardware"]["device"] for record in group))
-    return row
+def _before(name: str, names: list[str]) -> str | None:
+    """The recipe that this one is compared with: its base, or the one before it that is nobody's variant."""
+    base = name.rpartition("-")[0]
+    earlier = [other for other in names[: names.index(name)] if "-" not in other]
+    return base if base in names else (earlier[-1] if earlier else None)
 
 
-def markdown(records: Iterable[Record]) -> str:
-    """The summary in Markdown, "" for no records: full-length runs, small ones, others; in each the best recipe first.
+def _what_changed(before: dict, now: dict) -> str:
+    changed = [key for key in now if key not in ("name", "title") and now[key] != before.get(key)]
+    return "; ".join(f"{key}: {_part_text(now[key])}" for key in changed)
 
-    Shares to four digits, minutes to one, counts with commas.
-    """
-    frame = summary(records)
-    if frame.empty:
-        return ""
-    frame = frame.drop(columns=["AP75", "small", "medium", "large"])
-    order = {name: position for position, name in enumerate([*reversed(PROTOCOLS), "other"])}
-    frame = frame.assign(order=frame["protocol"].map(order))
-    frame = frame.sort_values(["order", "frames seen", "mAP"], ascending=[True, True, False], kind="stable")
-    frame = frame.drop(columns="order")
 
-    def text(column: str, value: object) -> str:
-        if value is None or value != value:  # NaN: a recipe without this figure
-            return ""
-        if isinstance(value, float):
-            return f"{value:.1f}" if column == "minutes" else f"{value:.4f}"
-        return f"{value:,}" if isinstance(value, int) else str(value)
+def _part_text(part: object) -> str:
+    if isinstance(part, dict):
+        return part.get("part", "changed")
+    return (", ".join(map(str, part)) or "none") if isinstance(part, list) else str(part)
 
-    rows = [[text(column, value) for column, value in row.items()] for row in frame.to_dict("records")]
-    lines = [list(frame.columns), ["---"] * len(frame.columns), *rows]
-    return "".join(f"| {' | '.join(line)} |\n" for line in lines)
+
+def _mean_text(values: list[float | None]) -> str:
+    known = [value for value in values if value is not None]
+    return f"{np.mean(known):.3f}" if known else "absent"
+
+
+def _link(record: Record) -> str:
+    return "assets/records/" + "/".join(record.path.parts[-2:])
 
 
 def transfer_markdown(path: str | Path) -> str:
