@@ -14,8 +14,8 @@ import pandas as pd
 from torch.utils.data import Dataset
 
 from tdt4265 import data, evaluation
-from tdt4265.data.transforms import roll
 from tdt4265.recipes import ALL_RECIPES
+from tdt4265.ring import roll
 from tdt4265.training import load_checkpoint
 
 

@@ -5,7 +5,8 @@ import torch
 from torchvision import tv_tensors
 from torchvision.transforms import v2
 
-from tdt4265.data.transforms import QuickIoUCrop, RandomCrop, join_at_seam, pipeline, roll
+from tdt4265.data.transforms import QuickIoUCrop, RandomCrop, pipeline
+from tdt4265.ring import join_at_seam, roll
 
 HEIGHT, WIDTH = 128, 1024
 ALL = ("roll", "crop", "flip", "contrast", "brightness")

@@ -10,7 +10,8 @@ from torch import Tensor
 from torchvision import tv_tensors
 from torchvision.transforms import v2
 
-from tdt4265.contract import BOX_KEYS, select
+from tdt4265.contract import BOX_KEYS
+from tdt4265.ring import roll
 
 
 class RandomCrop(v2.Transform):
@@ -76,70 +77,6 @@ class RandomRoll(v2.Transform):
 
     def forward(self, image: Tensor, target: dict) -> tuple[Tensor, dict]:
         return roll(image, target, int(torch.randint(image.shape[-1], ())))
-
-
-def roll(image: Tensor, target: dict, columns: int) -> tuple[Tensor, dict]:
-    """A panorama and its target, turned `columns` to the right (to the left for less than 0).
-
-    The seam moves. An object that lies across it now is two boxes; the two boxes of one that lay across it before are
-    one again (`join_at_seam`). Both parts of a box have its whole height; a part narrower than a pixel is dropped.
-    Labels, area, iscrowd and masks go with their boxes.
-    """
-    width = image.shape[-1]
-    image = tv_tensors.wrap(image.as_subclass(Tensor).roll(columns, dims=-1), like=image)
-    like, target = target["boxes"], join_at_seam(target, width)
-    x1, y1, x2, y2 = target["boxes"].unbind(1)
-    size = x2 - x1
-    x1 = torch.where(size < width, (x1 + columns) % width, x1)  # a box around the whole ring stays as it is
-    before, beyond = (width - x1).clamp(max=size), x1 + size - width  # how much of it lies on either side of the seam
-    first = torch.stack([x1, y1, x1 + before, y2], dim=1)
-    second = torch.stack([torch.zeros_like(x1), y1, beyond, y2], dim=1)
-    kept = torch.cat([(before >= 1) | (before >= beyond), (beyond >= 1) | (beyond > before)])
-    boxes = torch.cat([first, second])[kept]
-    owner = torch.arange(len(size)).repeat(2)[kept]
-
-    turned = {**target, "boxes": tv_tensors.wrap(boxes, like=like)}
-    for key in ("labels", "iscrowd"):
-        turned[key] = target[key][owner]
-    turned["area"] = target["area"][owner] * (boxes[:, 2] - boxes[:, 0]) / size[owner]
-    if "masks" in target:
-        masks = target["masks"].as_subclass(Tensor).roll(columns, dims=-1)[owner]
-        column = torch.arange(width)
-        inside = (column >= boxes[:, :1].floor()) & (column < boxes[:, 2:3].ceil())
-        inside |= (owner.bincount(minlength=len(size)) == 1)[owner, None]  # what is whole keeps its mask
-        turned["masks"] = tv_tensors.wrap(masks * inside[:, None, :], like=target["masks"])
-    return image, turned
-
-
-def join_at_seam(target: dict, width: int) -> dict:
-    """The target with every object that the seam cuts in two as one box, which reaches beyond the right edge.
-
-    Two boxes are taken for one object if they touch opposite edges (to a pixel), have the same label and iscrowd, and
-    the rows they share are at least half of the rows they cover; the best such pairs first. "boxes" come back as a
-    plain tensor.
-    """
-    boxes = target["boxes"].as_subclass(Tensor).clone()
-    x1, y1, x2, y2 = boxes.unbind(1)
-    at_left, at_right = (x1 <= 1) & (x2 < width - 1), (x2 >= width - 1) & (x1 > 1)
-    shared = torch.minimum(y2[:, None], y2) - torch.maximum(y1[:, None], y1)
-    covered = torch.maximum(y2[:, None], y2) - torch.minimum(y1[:, None], y1)
-    same = (target["labels"][:, None] == target["labels"]) & (target["iscrowd"][:, None] == target["iscrowd"])
-    fits = x2 < x1[:, None]  # together they are shorter than the ring
-    match = torch.where(at_right[:, None] & at_left & same & fits, shared / covered, 0)  # [right part, left part]
-    joined = {**target, "boxes": boxes, "area": target["area"].clone()}
-    if "masks" in target:
-        joined["masks"] = target["masks"].clone()
-    kept = torch.ones(len(boxes), dtype=torch.bool)
-    while match.numel() and match.max() >= 0.5:
-        right, left = divmod(int(match.argmax()), len(boxes))
-        match[right], match[:, left] = 0, 0
-        top, bottom = torch.minimum(y1[right], y1[left]), torch.maximum(y2[right], y2[left])
-        boxes[right] = torch.stack([x1[right], top, width + x2[left], bottom])
-        joined["area"][right] += joined["area"][left]
-        if "masks" in target:
-            joined["masks"][right] |= joined["masks"][left]
-        kept[left] = False
-    return select(joined, kept)
 
 
 def box_area(boxes: Tensor) -> Tensor:
