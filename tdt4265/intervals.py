@@ -107,7 +107,7 @@ def resampled(coco: dict, results: Sequence[dict], clips: Sequence[str]) -> dict
     Returns:
         clips: how many. objects: of each class, how many. classes: those in the mean. per_class: AP on all clips, of
         each labelled class. map: the mean of `classes` on all clips, None without any. ap: for each of `classes`, its
-        AP on every resample.
+        AP on every resample, None where that holds no label of it.
     """
     found = matches(coco, results, clips)
     number = len(set(clips))
@@ -115,12 +115,13 @@ def resampled(coco: dict, results: Sequence[dict], clips: Sequence[str]) -> dict
     objects = distinct_objects(coco, clips)
     chosen = [name for name in found if objects[name] >= ENOUGH_OBJECTS]
     whole = {name: float(one.ap(np.ones((1, number)))[0]) for name, one in found.items()}
-    ap = {name: [round(value, 5) for value in found[name].ap(weights).tolist()] for name in chosen}
+    # A class that few clips hold is in some resamples not labelled at all: None there, for JSON has no NaN.
+    ap = {name: [None if np.isnan(v) else round(v, 5) for v in found[name].ap(weights).tolist()] for name in chosen}
     figures = {"clips": number, "objects": objects, "classes": chosen, "per_class": whole}
     return figures | {"map": float(np.mean([whole[name] for name in chosen])) if chosen else None, "ap": ap}
 
 
 def interval(values: np.ndarray, share: float = 0.95) -> tuple[float, float]:
-    """Between which two values the middle `share` of the resamples lies."""
-    low, high = np.quantile(values, [(1 - share) / 2, (1 + share) / 2])
+    """Between which two values the middle `share` of the resamples lies; those that are NaN are left out."""
+    low, high = np.nanquantile(values, [(1 - share) / 2, (1 + share) / 2])
     return float(low), float(high)

@@ -1,5 +1,7 @@
 """tdt4265.intervals against pycocotools on datasets in which clips are repeated."""
 
+import json
+
 import numpy as np
 import pytest
 
@@ -80,6 +82,15 @@ def test_objects_are_tracks_of_a_clip():
         {**box, "image_id": 0, "track_id": 6, "category_id": 3},
     ]  # fmt: skip
     assert intervals.distinct_objects(coco, ["a", "a", "b"]) == {"car": 4, "bus": 1, "tram": 0}
+
+
+def test_a_record_can_be_written_where_one_clip_alone_holds_a_class():
+    coco, results, clips = scene(clips=3, frames=10)
+    for number, entry in enumerate(coco["annotations"]):
+        entry |= {"track_id": number, "category_id": 3 if entry["image_id"] < 10 else 1}
+    kept = intervals.resampled(coco, results, clips)
+    assert None in kept["ap"]["bus"] and not all(value is None for value in kept["ap"]["bus"])
+    json.dumps(kept, allow_nan=False)
 
 
 def test_what_a_record_keeps(monkeypatch):

@@ -169,6 +169,15 @@ def test_recipes_are_told_apart_by_the_resamples_they_share():
     assert found.low > 0 and not found.seeds_agree and not found.told_apart
 
 
+def test_a_class_that_a_resample_does_not_hold_is_left_out_of_its_mean():
+    one, other = measured(0.1, np.zeros(3)), measured(0.2, np.zeros(3))
+    for made in (one, other):
+        made.further[-1][1]["ap"]["bus"] = [None, 0.6, None]
+        made.further[-1][1]["ap"]["car"][2] = None
+    found = records.difference([one], [other])
+    assert (found.low, found.high) == pytest.approx((0.05, 0.1), abs=0.003)
+
+
 def test_what_cannot_be_compared_is_refused():
     one, other = measured(0.1, np.zeros(3)), measured(0.2, np.zeros(3))
     other.header["dataset"] = {"val": {"fingerprint": "cccccccccccc"}}
@@ -202,13 +211,15 @@ def test_the_table_compares_each_recipe_with_the_one_before(tmp_path):
     low, high = np.quantile(0.11 + luck, [0.025, 0.975])
     assert ssd["mAP (95 % over clips)"] == f"0.110 ({low:.3f} to {high:.3f})"
     assert (ssd["car"], ssd["person"], ssd["rider"]) == ("0.610", "0.062", "absent")
-    assert (ssd["what changed"], ssd["against the one before"]) == ("the first", "")
+    assert (ssd["what changed"], ssd["against the one before"]) == ("", "")
     assert ssd["real frames: car, person"] == "0.200, 0.250" and fpn["real frames: car, person"] == ""
     assert (ssd["weights"], ssd["weights and anchors"], ssd["minutes"]) == ("3,000,000", "3,261,760", "3.0")
     assert fpn["what changed"] == "head: SharedDeep"
     assert fpn["against the one before"] == "+0.100 (+0.100 to +0.100): better"
     assert rolled["what changed"] == "transforms: roll"  # compared with fpn, whose variant it is
     assert rolled["against the one before"].endswith("not told apart")
+    alone = records.markdown([r for r in found if r.header["recipe"] != "fpn"], ["ssd", "fpn", "fpn-roll"])
+    assert "not told apart" not in alone and "better" not in alone  # its base has no record: compared with nothing
     assert records.markdown([], ["ssd"]) == ""
 
 

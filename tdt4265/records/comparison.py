@@ -59,11 +59,12 @@ def difference(first: Sequence[Record], second: Sequence[Record]) -> Difference:
 
 
 def _resampled_map(record: Record) -> np.ndarray:
-    """mAP on every resample: float64 [R]."""
+    """mAP on every resample, over the classes that it holds: float64 [R], NaN where it holds none."""
     found = record.named("resampled")
     if not found or not found[-1]["ap"]:
         raise RecordError(f"{record.path}: has no AP on resamples of clips; make it anew with tdt4265.records")
-    return np.mean([*found[-1]["ap"].values()], axis=0)
+    ap = np.ma.masked_invalid(np.array([*found[-1]["ap"].values()], np.float64))
+    return ap.mean(axis=0).filled(np.nan)
 
 
 def table(records: Iterable[Record]) -> pd.DataFrame:
@@ -115,7 +116,7 @@ def markdown(records: Iterable[Record], order: Sequence[str]) -> str:
 def _markdown_row(groups: dict[str, list[Record]], name: str) -> list[str]:
     group, header = groups[name], groups[name][0].header
     base = _before(name, [*groups])
-    changed = _what_changed(groups[base][0].header["parts"], header["parts"]) if base else "the first"
+    changed = _what_changed(groups[base][0].header["parts"], header["parts"]) if base else ""
     low, high = interval(np.mean([_resampled_map(record) for record in group], axis=0))
     resampled = [record.named("resampled")[-1] for record in group]
     of_class = [_mean_text([one["per_class"].get(label) for one in resampled]) for label in ("car", "person", "rider")]
@@ -137,9 +138,11 @@ def _markdown_row(groups: dict[str, list[Record]], name: str) -> list[str]:
 
 def _before(name: str, names: list[str]) -> str | None:
     """The recipe that this one is compared with: its base, or the one before it that is nobody's variant."""
-    base = name.rpartition("-")[0]
+    if "-" in name:
+        base = name.rpartition("-")[0]
+        return base if base in names else None
     earlier = [other for other in names[: names.index(name)] if "-" not in other]
-    return base if base in names else (earlier[-1] if earlier else None)
+    return earlier[-1] if earlier else None
 
 
 def _what_changed(before: dict, now: dict) -> str:
