@@ -36,7 +36,7 @@ notebooks: $(READY)
 
 # Full-length runs on a GPU, the small protocol without; stopped, the same command goes on.
 records: $(READY)
-	$(BIN)/python -m tdt4265.records
+	$(BIN)/python -m tdt4265.make_records
 
 # The tables of recorded runs and of the transfer to real frames.
 readme: $(READY)

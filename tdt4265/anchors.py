@@ -12,57 +12,76 @@ from torch import Tensor
 
 
 @dataclass(frozen=True)
-class SSDAnchors:
-    """The default boxes of SSD (Liu et al. 2016, https://arxiv.org/abs/1512.02325, section 2.2), in pixels.
+class SSDSizes:
+    """The sizes of SSD's default boxes (Liu et al. 2016, https://arxiv.org/abs/1512.02325, section 2.2), in pixels.
 
-    A cell of level k carries an anchor of size s_k, one of size sqrt(s_k s_(k+1)), and for each aspect ratio r
-    two of area s_k^2: one r times as wide as it is high, one r times as high as it is wide. All are centred on the
-    cell: on ((column + 0.5) stride, (row + 0.5) stride). They may reach over the picture's edge.
-
-    The anchors of a picture are ordered by level, then row, then column, then in the order above: a head's outputs
-    come in the same order.
+    A cell of level k carries an anchor of size s_k, one of size sqrt(s_k s_(k+1)), and for each aspect ratio r two of
+    area s_k^2: one r times as wide as it is high, one r times as high as it is wide. `sizes[k]` gives them in this
+    order, as (height, width).
 
     Attributes:
-        strides: pixels from cell to cell, one a level, finest first.
-        min_sizes: (height, width) in pixels, one a level and one more for the last level's second anchor.
+        min_sizes: s_k as (height, width), one a level and one more for the last level's second anchor.
         aspect_ratios: a level's ratios, one tuple a level.
     """
 
-    strides: tuple[int, ...]
     min_sizes: tuple[tuple[float, float], ...]
     aspect_ratios: tuple[tuple[float, ...], ...]
 
     def __post_init__(self):
-        levels = len(self.strides)
-        if len(self.aspect_ratios) != levels or len(self.min_sizes) != levels + 1:
+        if len(self.min_sizes) != len(self.aspect_ratios) + 1:
             raise ValueError(
-                f"{levels} strides need as many aspect_ratios and one more of min_sizes, "
-                f"got {len(self.aspect_ratios)} and {len(self.min_sizes)}"
+                f"aspect_ratios of {len(self.aspect_ratios)} levels need one more of min_sizes, "
+                f"got {len(self.min_sizes)}"
             )
 
-    def per_cell(self) -> list[int]:
-        """The number of anchors of a cell, one a level."""
-        return [2 + 2 * len(ratios) for ratios in self.aspect_ratios]
+    def __len__(self) -> int:
+        return len(self.aspect_ratios)
+
+    def __getitem__(self, level: int) -> list[tuple[float, float]]:
+        ratios = self.aspect_ratios[level]  # an IndexError ends a loop over the levels
+        (height, width), (next_height, next_width) = self.min_sizes[level], self.min_sizes[level + 1]
+        sizes = [(height, width), (math.sqrt(height * next_height), math.sqrt(width * next_width))]
+        for root in map(math.sqrt, ratios):
+            sizes += [(height / root, width * root), (height * root, width / root)]
+        return sizes
+
+
+@dataclass(frozen=True)
+class Anchors:
+    """A grid of cells a level, and boxes of some sizes around the centre of each cell.
+
+    The centre of a cell is ((column + 0.5) stride, (row + 0.5) stride); boxes may reach over the image's edge. The
+    anchors of an image are ordered by level, then row, then column, then as `sizes` has them: a head's outputs come in
+    the same order.
+
+    Attributes:
+        strides: pixels from cell to cell, one a level, finest first.
+        sizes: for each level the (height, width) of each anchor of a cell, in pixels: `SSDSizes`, or tuples.
+
+    Raises:
+        ValueError: strides and sizes are not of as many levels.
+    """
+
+    strides: tuple[int, ...]
+    sizes: SSDSizes | tuple[tuple[tuple[float, float], ...], ...]
+
+    def __post_init__(self):
+        if len(self.sizes) != len(self.strides):
+            raise ValueError(f"strides of {len(self.strides)} levels, but sizes of {len(self.sizes)}")
+
+    def num_anchors_per_location(self) -> list[int]:
+        """The number of anchors of a cell, one entry a level."""
+        return [len(sizes) for sizes in self.sizes]
 
     def grid_shapes(self, image_size: tuple[int, int]) -> list[tuple[int, int]]:
-        """The (rows, columns) of cells on each level, for a picture of (height, width) pixels."""
+        """The (rows, columns) of cells on each level, for an image of (height, width) pixels."""
         height, width = image_size
         return [(math.ceil(height / stride), math.ceil(width / stride)) for stride in self.strides]
 
     def count(self, image_size: tuple[int, int]) -> int:
-        """The number of anchors, N, of a picture of (height, width) pixels."""
-        shapes = self.grid_shapes(image_size)
-        return sum(rows * columns * n for (rows, columns), n in zip(shapes, self.per_cell(), strict=True))
-
-    def cell_sizes(self, level: int) -> list[tuple[float, float]]:
-        """(height, width) in pixels of each anchor of a cell of this level."""
-        height, width = self.min_sizes[level]
-        next_height, next_width = self.min_sizes[level + 1]
-        sizes = [(height, width), (math.sqrt(height * next_height), math.sqrt(width * next_width))]
-        for ratio in self.aspect_ratios[level]:
-            root = math.sqrt(ratio)
-            sizes += [(height / root, width * root), (height * root, width / root)]
-        return sizes
+        """The number of anchors, N, of an image of (height, width) pixels."""
+        cells = [rows * columns for rows, columns in self.grid_shapes(image_size)]
+        return sum(c * n for c, n in zip(cells, self.num_anchors_per_location(), strict=True))
 
     def __call__(self, grid_shapes: Sequence[tuple[int, int]], device: torch.device | str = "cpu") -> Tensor:
         """The anchors of feature maps of these (rows, columns): float32 [N, 4], xyxy in pixels.
@@ -79,10 +98,10 @@ class SSDAnchors:
 
 
 @functools.lru_cache(maxsize=16)
-def _grid_anchors(anchors: SSDAnchors, shapes: tuple[tuple[int, int], ...], device: torch.device) -> Tensor:
+def _grid_anchors(anchors: Anchors, shapes: tuple[tuple[int, int], ...], device: torch.device) -> Tensor:
     levels = []
     for level, ((rows, columns), stride) in enumerate(zip(shapes, anchors.strides, strict=True)):
-        sizes = torch.tensor(anchors.cell_sizes(level), dtype=torch.float32)
+        sizes = torch.tensor(anchors.sizes[level], dtype=torch.float32)
         half = sizes.flip(1) / 2  # (width, height) / 2
         y = (torch.arange(rows, dtype=torch.float32) + 0.5) * stride
         x = (torch.arange(columns, dtype=torch.float32) + 0.5) * stride

@@ -27,7 +27,7 @@ def count_parameters(model: nn.Module, image_size: tuple[int, int] = IMAGE_SIZE)
 def parts(model: nn.Module, image_size: tuple[int, int] = IMAGE_SIZE) -> pd.DataFrame:
     """What a model is made of.
 
-    Runs the model once, in evaluation mode, on a black picture of (height, width) = image_size.
+    Runs the model once, in evaluation mode, on a black image of (height, width) = image_size.
 
     Returns:
         One row for each part: its name (index), "outputs" (the shapes channels x height x width it gave, finest level
@@ -73,11 +73,15 @@ def parts(model: nn.Module, image_size: tuple[int, int] = IMAGE_SIZE) -> pd.Data
 
 
 def _find_parts(model: nn.Module) -> dict[str, list[nn.Module]]:
-    """The model's children, or, where a child has several of its own, those; a list of modules is one part."""
+    """The model's children, or, where a child has several of its own, those; a list of modules is one part.
+
+    The course's backbones and pyramids, which say the channels of each feature map, are whole.
+    """
     found: dict[str, nn.Module] = {}
     for name, child in model.named_children():
         inner = {f"{name}.{key}": module for key, module in child.named_children()}
-        found.update(inner if len(inner) > 1 else {name: child})
+        whole = isinstance(getattr(child, "out_channels", None), list) or len(inner) <= 1
+        found.update({name: child} if whole else inner)
     return {
         name: list(module) if isinstance(module, nn.ModuleList) else [module]
         for name, module in found.items()
@@ -112,7 +116,7 @@ def main(arguments: list[str] | None = None) -> int:
     table = parts(model)
     anchors = _anchors(model, IMAGE_SIZE)
     weights = sum(p.numel() for p in model.parameters())
-    print(f"{recipe.title}, one picture of 3x{IMAGE_SIZE[0]}x{IMAGE_SIZE[1]}\n")
+    print(f"{recipe.title}, one image of 3x{IMAGE_SIZE[0]}x{IMAGE_SIZE[1]}\n")
     for name, row in table.iterrows():
         print(f"{name:<20}{row['parameters']:>12,} parameters {row['GFLOP']:>9.3f} GFLOP   {row['outputs']}")
     print(f"{'all':<20}{weights:>12,} parameters {table['GFLOP'].sum():>9.3f} GFLOP\n")

@@ -1,4 +1,4 @@
-"""Losses of dense detectors: what N anchors of B pictures said against what they should have said.
+"""Losses of dense detectors: what N anchors of B images said against what they should have said.
 
 Every loss here is called as `loss(class_logits, box_offsets, target_labels, target_offsets)` with
 
@@ -7,9 +7,10 @@ Every loss here is called as `loss(class_logits, box_offsets, target_labels, tar
     target_labels   int64   [B, N], 0 for background
     target_offsets  float32 [B, N, 4], of no meaning where the label is 0
 
-returns {"classification": scalar, "bbox_regression": scalar}, both finite also when no picture has a box, and says by
-`loss.scores(class_logits)` what its logits mean: float32 [B, N, K - 1], the probability of each class but background.
-A softmax has a logit for background, L = K; sigmoids have none, L = K - 1.
+returns {"classification": scalar, "bbox_regression": scalar}, both finite also when no image has a box. It says by
+`loss.scores(class_logits)` what its logits mean: float32 [B, N, K - 1], the probability of each class but background;
+and by `loss.prior_bias(prior, K)` which biases, float32 [L], make the head begin by saying that an anchor holds an
+object with this probability. A softmax has a logit for background, L = K; sigmoids have none, L = K - 1.
 """
 
 from __future__ import annotations
@@ -25,7 +26,7 @@ from torch import Tensor, distributed
 def positives_a_process(positive: Tensor) -> Tensor:
     """The number of positive anchors, averaged over the processes of a distributed run and at least one.
 
-    Gradients are averaged over processes. Had each divided by its own count, pictures with few boxes would weigh
+    Gradients are averaged over processes. Had each divided by its own count, images with few boxes would weigh
     more than in a single process; with the common one the gradients are the same (as in DETR's criterion).
     """
     count = positive.sum().float()
@@ -52,13 +53,24 @@ class Softmax:
         """[B, N, K] logits to [B, N, K - 1] probabilities of the classes but background."""
         return class_logits.softmax(dim=-1)[..., 1:]
 
+    @staticmethod
+    def prior_bias(prior: float, num_classes: int) -> Tensor:
+        """float32 [K], all zero but the background's log((1 - prior) (K - 1) / prior).
+
+        With it a softmax gives all objects together the probability `prior`. It plays the part of RetinaNet's prior,
+        which is over sigmoids.
+        """
+        bias = torch.zeros(num_classes)
+        bias[0] = math.log((1 - prior) * (num_classes - 1) / prior)
+        return bias
+
 
 @dataclass(frozen=True)
 class MultiboxLoss(Softmax):
     """SSD's loss (Liu et al. 2016, eq. 1): cross-entropy with hard negatives, smooth L1, both over the positives.
 
     Attributes:
-        negatives: for each positive anchor of a picture, this many background anchors count: those with the
+        negatives: for each positive anchor of an image, this many background anchors count: those with the
             largest loss (section 2.2, hard negative mining).
     """
 
@@ -148,3 +160,8 @@ class SigmoidFocalLoss:
     def scores(class_logits: Tensor) -> Tensor:
         """[B, N, K - 1] logits to as many probabilities."""
         return class_logits.sigmoid()
+
+    @staticmethod
+    def prior_bias(prior: float, num_classes: int) -> Tensor:
+        """float32 [K - 1], each -log((1 - prior) / prior), for which the sigmoid is `prior` (section 4.1)."""
+        return torch.full((num_classes - 1,), -math.log((1 - prior) / prior))

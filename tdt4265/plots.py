@@ -37,8 +37,15 @@ def _gray(image: torch.Tensor, channel: str) -> np.ndarray:
 def _strip(ax, pixels: np.ndarray, left: int, right: int) -> None:
     """Shows the columns left..right of a panorama, with their numbers."""
     height = pixels.shape[0]
-    ax.imshow(pixels[:, left:right], cmap="gray", vmin=0, vmax=1, extent=(left, right, height, 0), aspect="equal",
-              interpolation="nearest")
+    ax.imshow(
+        pixels[:, left:right],
+        cmap="gray",
+        vmin=0,
+        vmax=1,
+        extent=(left, right, height, 0),
+        aspect="equal",
+        interpolation="nearest",
+    )
     ax.set(xlim=(left, right), ylim=(height, 0), yticks=[0, height // 2, height])
     ax.tick_params(labelsize=8)
 
@@ -47,8 +54,17 @@ def draw_boxes(ax, boxes, labels, scores=None, dashed: bool = False) -> None:
     """Outlines boxes [N, 4] on axes in pixel coordinates, in their classes' colours; scores where there is room."""
     boxes, labels = torch.as_tensor(boxes).tolist(), torch.as_tensor(labels).tolist()
     for index, ((x1, y1, x2, y2), label) in enumerate(zip(boxes, labels, strict=True)):
-        ax.add_patch(Rectangle((x1, y1), x2 - x1, y2 - y1, fill=False, linewidth=1.4, edgecolor=colour(label),
-                               linestyle=(0, (2, 1.5)) if dashed else "solid"))
+        ax.add_patch(
+            Rectangle(
+                (x1, y1),
+                x2 - x1,
+                y2 - y1,
+                fill=False,
+                linewidth=1.4,
+                edgecolor=colour(label),
+                linestyle=(0, (2, 1.5)) if dashed else "solid",
+            )
+        )
         if scores is not None and x2 - x1 >= 12:  # on narrower ones the figures would cover each other
             text = f"{float(scores[index]):.2f}"
             ground = {"facecolor": "black", "alpha": 0.7, "pad": 0.6, "linewidth": 0}
@@ -56,11 +72,22 @@ def draw_boxes(ax, boxes, labels, scores=None, dashed: bool = False) -> None:
 
 
 def _legend(ax, categories: Mapping[int, str], labels: set[int]) -> None:
-    handles = [Line2D([], [], color=colour(label), linewidth=2, label=categories.get(label, str(label)))
-               for label in sorted(labels)]
+    handles = [
+        Line2D([], [], color=colour(label), linewidth=2, label=categories.get(label, str(label)))
+        for label in sorted(labels)
+    ]
     if handles:
-        ax.legend(handles=handles, loc="lower left", bbox_to_anchor=(0, 1.0), ncols=len(handles), fontsize=8,
-                  frameon=False, borderaxespad=0.1, handlelength=1.2, columnspacing=1.0)
+        ax.legend(
+            handles=handles,
+            loc="lower left",
+            bbox_to_anchor=(0, 1.0),
+            ncols=len(handles),
+            fontsize=8,
+            frameon=False,
+            borderaxespad=0.1,
+            handlelength=1.2,
+            columnspacing=1.0,
+        )
 
 
 def channels(image: torch.Tensor, title: str = "") -> Figure:
@@ -74,8 +101,17 @@ def channels(image: torch.Tensor, title: str = "") -> Figure:
     return figure
 
 
-def panorama(image: torch.Tensor, boxes=None, labels=None, scores=None, *, categories: Mapping[int, str],
-             title: str = "", channel: str = "intensity", rows: int = 2) -> Figure:
+def panorama(
+    image: torch.Tensor,
+    boxes=None,
+    labels=None,
+    scores=None,
+    *,
+    categories: Mapping[int, str],
+    title: str = "",
+    channel: str = "intensity",
+    rows: int = 2,
+) -> Figure:
     """One panorama with boxes, cut into `rows` strips of equal width so that boxes a few pixels wide can be seen.
 
     channel: "intensity", "ambient", "range" or "all" (the three as red, green, blue).
@@ -94,8 +130,15 @@ def panorama(image: torch.Tensor, boxes=None, labels=None, scores=None, *, categ
     return figure
 
 
-def detections(image: torch.Tensor, target: Mapping, prediction: Mapping, *, categories: Mapping[int, str],
-               threshold: float = 0.3, title: str = "") -> Figure:
+def detections(
+    image: torch.Tensor,
+    target: Mapping,
+    prediction: Mapping,
+    *,
+    categories: Mapping[int, str],
+    threshold: float = 0.3,
+    title: str = "",
+) -> Figure:
     """Ground truth (dashed, above) and detections that score at least `threshold` (solid, below), strip by strip."""
     keep = prediction["scores"].cpu() >= threshold
     found, names = prediction["boxes"].cpu()[keep], prediction["labels"].cpu()[keep]
@@ -133,8 +176,14 @@ def detector(texts: Mapping[str, str], changed: str | None = None) -> Figure:
     last = 2.6 * len(spine)
     places |= {"anchors": (last - 2.6, -1.5), "loss": (last, -1.5)}
     places |= {"decoding + NMS": (last, 0.0), "boxes": (last + 2.6, 0.0)}
-    arrows = [*pairwise(spine), ("head", "decoding + NMS"), ("decoding + NMS", "boxes"),
-              ("head", "loss"), ("anchors", "loss"), ("anchors", "decoding + NMS")]
+    arrows = [
+        *pairwise(spine),
+        ("head", "decoding + NMS"),
+        ("decoding + NMS", "boxes"),
+        ("head", "loss"),
+        ("anchors", "loss"),
+        ("anchors", "decoding + NMS"),
+    ]
 
     figure, ax = plt.subplots(figsize=(WIDTH, 3.0), layout="constrained")
     for part, text in texts.items():
@@ -145,8 +194,12 @@ def detector(texts: Mapping[str, str], changed: str | None = None) -> Figure:
         ax.text(x + 1.0, y + 0.28, text, ha="center", va="center", fontsize=8)
     for start, end in arrows:
         if start in texts and end in texts:
-            ax.annotate("", xy=_edge(places[end], places[start]), xytext=_edge(places[start], places[end]),
-                        arrowprops={"arrowstyle": "-|>", "color": "#44546a", "shrinkA": 3, "shrinkB": 3})
+            ax.annotate(
+                "",
+                xy=_edge(places[end], places[start]),
+                xytext=_edge(places[start], places[end]),
+                arrowprops={"arrowstyle": "-|>", "color": "#44546a", "shrinkA": 3, "shrinkB": 3},
+            )
     ax.set(xlim=(-0.2, last + 4.8), ylim=(-1.7, 1.1), aspect="equal")
     ax.axis("off")
     return figure

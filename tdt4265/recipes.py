@@ -12,23 +12,16 @@ from typing import Any
 
 from torch import nn
 
-from .anchors import SSDAnchors
+from . import models
+from .anchors import Anchors, SSDSizes
+from .data.transforms import STRENGTHS
 from .losses import MultiboxLoss, SigmoidFocalLoss, SoftmaxFocalLoss
-from .models import (
-    FPN,
-    BasicBackbone,
-    Detector,
-    Gaussian,
-    Kaiming,
-    PerLevelHead,
-    ResNet,
-    SharedDeepHead,
-    SigmoidPrior,
-    WithPyramid,
-    Xavier,
-    group_norm,
-)
+from .models import NORMS, Gaussian, Kaiming, Xavier
 from .training import TrainingConfig
+
+# The groups of levels that share a head's weights (`models.Head`).
+EACH_LEVEL = ((0,), (1,), (2,), (3,), (4,), (5,))
+ALL_LEVELS = ((0, 1, 2, 3, 4, 5),)
 
 
 @dataclass(frozen=True)
@@ -36,138 +29,162 @@ class Basic:
     """The baseline's thirteen convolutions (`models.BasicBackbone`)."""
 
     width: int = 32
-    group_norm: bool = False
+    norm: str | None = None  # a key of `models.NORMS`
 
-    def build(self, pretrained: bool) -> nn.Module:
-        return BasicBackbone(self.width, group_norm if self.group_norm else None)
+    def build(self, pretrained: bool) -> models.BasicBackbone:
+        return models.BasicBackbone(self.width, NORMS[self.norm])
 
     def small(self) -> Basic:
-        return Basic(width=16, group_norm=True)
+        return Basic(width=16, norm="group")
 
 
 @dataclass(frozen=True)
-class ResNetFPN:
-    """A ResNet with further levels 5 and 6, and a feature pyramid on all six (`models.ResNet`, `models.FPN`)."""
+class ResNet:
+    """A ResNet with further levels 5 and 6 (`models.ResNet`)."""
 
     depth: int = 34
     widths: tuple[int, ...] = (64, 128, 256, 512)
     extra_channels: tuple[int, ...] = (1024, 2048)
-    group_norm: bool = False  # instead of BatchNorm in the ResNet
+    norm: str = "batch"
     imagenet: bool = True  # start from ImageNet's weights
-    channels: int = 256  # of the pyramid's maps
 
-    def build(self, pretrained: bool) -> nn.Module:
-        norm = group_norm if self.group_norm else nn.BatchNorm2d
-        trunk = ResNet(self.depth, self.widths, self.extra_channels, norm)
+    def build(self, pretrained: bool) -> models.ResNet:
+        backbone = models.ResNet(self.depth, self.widths, self.extra_channels, NORMS[self.norm])
         if pretrained and self.imagenet:
-            trunk.load_imagenet()
-        return WithPyramid(trunk, FPN(trunk.out_channels, self.channels))
+            backbone.load_imagenet()
+        return backbone
 
-    def small(self) -> ResNetFPN:
-        return ResNetFPN(
-            depth=10,
-            widths=(32, 48, 64, 96),
-            extra_channels=(96, 96),
-            group_norm=True,
-            imagenet=False,
-            channels=64,
+    def small(self) -> ResNet:
+        return ResNet(depth=10, widths=(32, 48, 64, 96), extra_channels=(96, 96), norm="group", imagenet=False)
+
+
+@dataclass(frozen=True)
+class FPN:
+    """A feature pyramid on all levels of the backbone (`models.FPN`)."""
+
+    out_channels: int = 256
+
+    def build(self, in_channels: list[int]) -> models.FPN:
+        return models.FPN(in_channels, self.out_channels)
+
+    def small(self) -> FPN:
+        return FPN(out_channels=64)
+
+
+@dataclass(frozen=True)
+class Head:
+    """Towers of convolutions to classes and to offsets, shared by the levels of a group (`models.Head`)."""
+
+    groups: tuple[tuple[int, ...], ...] = EACH_LEVEL
+    depth: int = 0
+    channels: int = 256
+    norm: str | None = None
+
+    def build(self, in_channels: list[int], anchors: Anchors, num_logits: int) -> models.Head:
+        return models.Head(
+            in_channels,
+            anchors.num_anchors_per_location(),
+            num_logits,
+            self.groups,
+            depth=self.depth,
+            channels=self.channels,
+            norm_layer=NORMS[self.norm],
         )
 
-
-@dataclass(frozen=True)
-class PerLevel:
-    """One 3x3 convolution a level, to classes and to offsets (`models.PerLevelHead`)."""
-
-    def build(self, in_channels: list[int], anchors_per_cell: list[int], num_logits: int) -> nn.Module:
-        return PerLevelHead(in_channels, anchors_per_cell, num_logits)
-
-    def small(self) -> PerLevel:
-        return self
+    def small(self) -> Head:
+        return replace(self, depth=min(self.depth, 2), channels=64, norm="group") if self.depth else self
 
 
 @dataclass(frozen=True)
-class SharedDeep:
-    """Two towers of 3x3 convolutions, shared by all levels (`models.SharedDeepHead`)."""
+class Init:
+    """How the head starts (`models.initialize`).
 
-    channels: int = 256
-    depth: int = 4
-    group_norm: bool = False
+    Attributes:
+        weights: the distribution of its weights.
+        prior: the probability of an object that it begins by saying at each anchor, as the loss understands it
+            (its `prior_bias`); None: biases of zero.
+    """
 
-    def build(self, in_channels: list[int], anchors_per_cell: list[int], num_logits: int) -> nn.Module:
-        norm = group_norm if self.group_norm else None
-        return SharedDeepHead(in_channels, anchors_per_cell, num_logits, self.channels, self.depth, norm)
-
-    def small(self) -> SharedDeep:
-        return SharedDeep(channels=64, depth=2, group_norm=True)
+    weights: Xavier | Kaiming | Gaussian
+    prior: float | None
 
 
 @dataclass(frozen=True)
 class Recipe:
-    """A detector and how it is trained, as its parts.
+    """A detector and how it is trained, as its parts. What kinds of detectors have in common; see `OneStage`.
 
     Attributes:
         name: what a shell calls it, a key of ALL_RECIPES.
         title: a line for people.
         transforms: augmentations of the training frames, names of `tdt4265.data.transforms`.
-        backbone, head, anchors, loss: the detector's parts.
-        init: how the head's weights start.
+        backbone: from images to feature maps.
+        pyramid: from feature maps to feature maps; None: there is none.
         training: optimiser, rate, batch size.
     """
 
     name: str
     title: str
     transforms: tuple[str, ...]
-    backbone: Basic | ResNetFPN
-    head: PerLevel | SharedDeep
-    anchors: SSDAnchors
-    loss: MultiboxLoss | SoftmaxFocalLoss | SigmoidFocalLoss
-    init: Xavier | Kaiming | Gaussian | SigmoidPrior
+    backbone: Basic | ResNet
+    pyramid: FPN | None
     training: TrainingConfig
 
-    def build_model(self, num_classes: int = 9, pretrained: bool = True) -> Detector:
+    def build_model(self, num_classes: int = 9, pretrained: bool = True) -> nn.Module:
         """The detector, for `num_classes` classes with background.
 
         Args:
             num_classes: 9 for the course's dataset.
             pretrained: start a backbone from ImageNet's weights where the recipe says so and they can be had
                 (else a printed line says that they could not). False: do not try.
-
-        Raises:
-            ValueError: the initialisation's prior is for a softmax and the loss is over sigmoids, or the reverse.
         """
-        num_logits = self.loss.num_logits(num_classes)
-        wants_softmax = getattr(self.init, "for_softmax", num_logits == num_classes)  # Xavier has no prior
-        if wants_softmax != (num_logits == num_classes):
-            names = type(self.init).__name__, type(self.loss).__name__
-            raise ValueError("the prior of {} does not fit {}: SigmoidPrior goes with SigmoidFocalLoss".format(*names))
-        backbone = self.backbone.build(pretrained)
-        head = self.head.build(backbone.out_channels, self.anchors.per_cell(), num_logits)
-        self.init(head)
-        return Detector(backbone, head, self.anchors, self.loss, num_classes)
+        raise NotImplementedError
 
     def small(self) -> Recipe:
         """The same design with the same anchors, loss and initialisation, for two CPU cores.
 
-        Backbone and head are narrow and shallow, and GroupNorm stands after their convolutions, because batches are of
-        a few frames; AdamW and one cycle learn in tens of steps what the reports' SGD needs hundreds for.
+        Every part is narrow and shallow, and GroupNorm stands after its convolutions, because batches are of a few
+        frames; AdamW and one cycle learn in tens of steps what the reports' SGD needs hundreds for.
         """
-        return replace(
-            self,
-            title=f"{self.title} (small)",
-            backbone=self.backbone.small(),
-            head=self.head.small(),
-            training=SMALL_TRAINING,
-        )
+        parts = {field.name: getattr(self, field.name) for field in fields(self)}
+        smaller = {name: part.small() for name, part in parts.items() if hasattr(part, "small")}
+        return replace(self, title=f"{self.title} (small)", training=SMALL_TRAINING, **smaller)
 
     def as_dict(self) -> dict[str, Any]:
         """All parts with all their settings, in what JSON can hold: the same for equal recipes."""
-        return _plain(self)
+        parts = {field.name: _plain(getattr(self, field.name)) for field in fields(self)}
+        return parts | {"transforms": [{"part": name, **_plain(STRENGTHS[name])} for name in self.transforms]}
+
+
+@dataclass(frozen=True)
+class OneStage(Recipe):
+    """A detector that answers at every anchor (`models.Detector`).
+
+    Attributes:
+        head, anchors, loss: the detector's further parts.
+        init: how the head starts.
+    """
+
+    head: Head
+    anchors: Anchors
+    loss: MultiboxLoss | SoftmaxFocalLoss | SigmoidFocalLoss
+    init: Init
+
+    def build_model(self, num_classes: int = 9, pretrained: bool = True) -> models.Detector:
+        backbone = self.backbone.build(pretrained)
+        pyramid = None if self.pyramid is None else self.pyramid.build(backbone.out_channels)
+        channels = (pyramid or backbone).out_channels
+        head = self.head.build(channels, self.anchors, self.loss.num_logits(num_classes))
+        bias = None if self.init.prior is None else self.loss.prior_bias(self.init.prior, num_classes)
+        models.initialize(head, self.init.weights, bias)
+        return models.Detector(backbone, pyramid, head, self.anchors, self.loss, num_classes)
 
 
 def _plain(value: Any) -> Any:
     if is_dataclass(value):
         settings = {field.name: _plain(getattr(value, field.name)) for field in fields(value)}
-        return settings if isinstance(value, Recipe) else {"part": type(value).__name__, **settings}
+        return {"part": type(value).__name__, **settings}
+    if isinstance(value, dict):
+        return {key: _plain(item) for key, item in value.items()}
     if isinstance(value, tuple):
         return [_plain(item) for item in value]
     return value
@@ -184,21 +201,22 @@ SMALL_TRAINING = TrainingConfig(
 )
 
 # Sizes as (height, width): from 16 pixels, the width of a car 60 m away, to the whole height and a bus close by.
-SSD_ANCHORS = SSDAnchors(
-    strides=(4, 8, 16, 32, 64, 128),
+SSD_SIZES = SSDSizes(
     min_sizes=((16, 16), (32, 32), (48, 48), (64, 64), (86, 86), (128, 128), (128, 400)),
     aspect_ratios=((2, 3), (2, 3), (2, 3), (2, 3), (2,), (2,)),
 )
+SSD_ANCHORS = Anchors(strides=(4, 8, 16, 32, 64, 128), sizes=SSD_SIZES)
 
-ssd = Recipe(
+ssd = OneStage(
     name="ssd",
     title="SSD baseline",
     transforms=(),
     backbone=Basic(),
-    head=PerLevel(),
+    pyramid=None,
+    head=Head(),
     anchors=SSD_ANCHORS,
     loss=MultiboxLoss(),
-    init=Xavier(),
+    init=Init(Xavier(), prior=None),
     training=TrainingConfig(
         optimizer="sgd",
         lr=2.6e-3,
@@ -218,7 +236,7 @@ augmentation = replace(
     transforms=("crop", "flip", "contrast", "brightness"),
 )
 
-fpn = replace(augmentation, name="fpn", title="SSD on ResNet-34 with FPN", backbone=ResNetFPN())
+fpn = replace(augmentation, name="fpn", title="SSD on ResNet-34 with FPN", backbone=ResNet(), pyramid=FPN())
 
 focal_loss = replace(fpn, name="focal_loss", title="FPN with focal loss", loss=SoftmaxFocalLoss())
 
@@ -227,15 +245,15 @@ retinanet = replace(
     focal_loss,
     name="retinanet",
     title="RetinaNet",
-    head=SharedDeep(),
-    anchors=replace(SSD_ANCHORS, aspect_ratios=((2, 3),) * 6),
+    head=Head(groups=ALL_LEVELS, depth=4),
+    anchors=replace(SSD_ANCHORS, sizes=replace(SSD_SIZES, aspect_ratios=((2, 3),) * 6)),
 )
 
 initialization = replace(
     retinanet,
     name="initialization",
     title="RetinaNet with Kaiming weights and a background prior",
-    init=Kaiming(background=0.99),
+    init=Init(Kaiming(), prior=0.01),
 )
 
 # The story, in its order.
@@ -268,14 +286,14 @@ VARIANTS = {
             initialization,
             name="initialization-gaussian",
             title="RetinaNet with small Gaussian weights and a background prior",
-            init=Gaussian(),
+            init=Init(Gaussian(), prior=0.01),
         ),
         replace(
             initialization,
             name="initialization-paper",
             title="RetinaNet with its paper's loss and prior",
             loss=SigmoidFocalLoss(),
-            init=SigmoidPrior(),
+            init=Init(Gaussian(), prior=0.01),
         ),
     )
 }

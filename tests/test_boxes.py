@@ -67,7 +67,6 @@ def test_coding_by_hand():
     torch.testing.assert_close(decode(wanted, anchor), box)
 
 
-
 def test_decoding_computes_in_float32_whatever_it_is_given():
     offsets = encode(random_boxes(len(ANCHORS)), ANCHORS).half()
     decoded = decode(offsets, ANCHORS)

@@ -23,7 +23,7 @@ def test_flops_and_shapes_by_hand():
 
 def test_pyramids_and_towers_are_parts_of_their_own():
     table = describe.parts(RECIPES["retinanet"].small().build_model())
-    assert list(table.index) == ["backbone.trunk", "backbone.pyramid", "head.classification", "head.regression"]
+    assert list(table.index) == ["backbone", "pyramid", "head.classification", "head.regression"]
     assert table.loc["head.classification", "outputs"].count(",") == 5  # one shape a level
 
 

@@ -167,6 +167,15 @@ def test_scores_are_the_foreground_of_a_softmax(loss):
     assert loss.num_logits(3) == 3
 
 
+@pytest.mark.parametrize("loss", LOSSES)
+def test_the_bias_of_a_prior(loss):
+    bias = loss.prior_bias(0.01, num_classes=9)
+    assert bias.shape == (loss.num_logits(9),) and bias.dtype == torch.float32
+    scores = loss.scores(bias)
+    wanted = 0.01 if isinstance(loss, SigmoidFocalLoss) else 0.01 / 8  # each by itself, or all eight together
+    torch.testing.assert_close(scores, torch.full((8,), wanted))
+
+
 def test_scores_of_sigmoids_stand_each_for_themselves():
     logits = torch.tensor([[[0.0, math.log(3)]]])
     torch.testing.assert_close(SigmoidFocalLoss().scores(logits), torch.tensor([[[0.5, 0.75]]]))

@@ -16,18 +16,16 @@ from tdt4265.models import (
     BasicBackbone,
     Detector,
     Gaussian,
+    Head,
     Kaiming,
-    PerLevelHead,
     ResNet,
-    SharedDeepHead,
-    SigmoidPrior,
-    WithPyramid,
     Xavier,
     backbones,
     group_norm,
+    initialize,
 )
 from tdt4265.models.detector import IMAGE_MEAN, IMAGE_STD
-from tdt4265.recipes import RECIPES
+from tdt4265.recipes import ALL_LEVELS, RECIPES
 
 SHAPES = [(32, 256), (16, 128), (8, 64), (4, 32), (2, 16), (1, 8)]
 
@@ -112,7 +110,7 @@ def test_fpn_is_torchvisions():
 
 
 def test_outputs_come_in_the_order_of_the_anchors():
-    head = PerLevelHead([3, 3], [2, 4], num_logits=5)
+    head = Head([3, 3], [2, 4], 5, groups=[[0], [1]])
     maps = [torch.randn(2, 3, 4, 6), torch.randn(2, 3, 2, 3)]
     logits, offsets = head(maps)
     assert logits.shape == (2, 4 * 6 * 2 + 2 * 3 * 4, 5) and offsets.shape == (2, 72, 4)
@@ -122,56 +120,64 @@ def test_outputs_come_in_the_order_of_the_anchors():
     torch.testing.assert_close(logits[:, index], wanted)
 
 
-def test_deep_head_says_the_same_about_the_same_map_on_every_level():
-    head = SharedDeepHead([8, 8], [2, 2], num_logits=5, channels=8, depth=3)
+def test_a_shared_head_says_the_same_about_the_same_map_on_every_level():
+    head = Head([8, 8], [2, 2], 5, groups=[[0, 1]], channels=8, depth=3)
     x = torch.randn(1, 8, 3, 4)
     for output in head([x, x]):
         torch.testing.assert_close(*output.chunk(2, dim=1))
-    convolutions = [m for m in head.classification if isinstance(m, nn.Conv2d)]
+    convolutions = [m for m in head.classification[0] if isinstance(m, nn.Conv2d)]
     assert len(convolutions) == 4 and convolutions[-1].out_channels == 10
 
 
-def test_deep_head_refuses_levels_that_differ():
-    with pytest.raises(ValueError, match="same channels and anchors a cell"):
-        SharedDeepHead([8, 8], [6, 4], num_logits=5)
-    with pytest.raises(ValueError, match="same channels and anchors a cell"):
-        SharedDeepHead([8, 16], [6, 6], num_logits=5)
+def test_a_head_in_groups():
+    """Levels of as many anchors share their towers; the answers still come in the order of the levels."""
+    head = Head([8, 8, 8], [6, 4, 6], 5, groups=[[0, 2], [1]], channels=8, depth=1)
+    x, y = torch.randn(1, 8, 2, 2), torch.randn(1, 8, 1, 1)
+    logits, offsets = head([x, y, x])
+    assert logits.shape == (1, 4 * 6 + 4 + 4 * 6, 5)
+    for output in (logits, offsets):
+        torch.testing.assert_close(output[:, :24], output[:, -24:])
+    wanted = head.classification[1](y).permute(0, 2, 3, 1).reshape(1, 4, 5)
+    torch.testing.assert_close(logits[:, 24:28], wanted)
 
 
-HEADS = [PerLevelHead([4, 4], [2, 3], 9), SharedDeepHead([4, 4], [2, 2], 9, channels=8)]
-BLANK = [torch.zeros(1, 4, 2, 2)] * 2  # on a blank map the logits are the biases
+@pytest.mark.parametrize(
+    ("channels", "anchors", "groups", "line"),
+    [
+        ([8, 8], [6, 4], [[0, 1]], r"levels \[0, 1\] have \(channels, anchors\) of \[\(8, 4\), \(8, 6\)\]"),
+        ([8, 16], [6, 6], [[0, 1]], "have the same channels and the same number of anchors"),
+        ([8, 8], [6, 6], [[0]], "each of the levels 0 to 1 belongs to one group"),
+        ([8, 8], [6, 6], [[0, 1], [1]], "each of the levels 0 to 1 belongs to one group"),
+    ],
+)
+def test_groups_that_do_not_fit(channels, anchors, groups, line):
+    with pytest.raises(ValueError, match=line):
+        Head(channels, anchors, 5, groups)
+
+
+HEADS = [Head([4, 4], [2, 3], 9, [[0], [1]]), Head([4, 4], [2, 2], 9, [[0, 1]], depth=4, channels=8)]
 
 
 @pytest.mark.parametrize("head", HEADS)
-@pytest.mark.parametrize("init", [Kaiming(background=0.99), Gaussian(background=0.99)])
 @torch.no_grad()
-def test_heads_begin_by_saying_background(head, init):
-    init(head)
-    logits, _ = head(BLANK)
-    torch.testing.assert_close(logits.softmax(-1)[..., 0], torch.full(logits.shape[:2], 0.99))
-
-
-@pytest.mark.parametrize("head", HEADS)
-@torch.no_grad()
-def test_sigmoid_prior_is_that_of_every_class(head):
-    SigmoidPrior(prior=0.01)(head)
-    logits, offsets = head(BLANK)
-    torch.testing.assert_close(logits.sigmoid(), torch.full(logits.shape, 0.01))
+def test_the_class_bias_is_that_of_every_anchor(head):
+    bias = torch.linspace(-1, 1, 9)
+    initialize(head, Kaiming(), bias)
+    logits, offsets = head([torch.zeros(1, 4, 2, 2)] * 2)  # on a blank feature map the logits are the biases
+    torch.testing.assert_close(logits, bias.expand_as(logits))
     assert not offsets.any()
+    initialize(head, Xavier())
+    assert not head([torch.zeros(1, 4, 2, 2)] * 2)[0].any()
 
 
 def test_initialisations_have_the_variances_of_their_papers():
-    head = SharedDeepHead([256, 256], [6, 6], 9)
-    weight = head.classification[0].weight
+    head = Head([256, 256], [6, 6], 9, [[0, 1]], depth=4)
+    weight = head.classification[0][0].weight
     fan = 9 * 256
-    Xavier()(head)
-    assert weight.std().item() == pytest.approx(math.sqrt(2 / (fan + fan)), rel=0.01)
-    Kaiming()(head)
-    assert weight.std().item() == pytest.approx(math.sqrt(2 / fan), rel=0.01)
-    for init in (Gaussian(), SigmoidPrior()):
-        init(head)
-        assert weight.std().item() == pytest.approx(0.01, rel=0.01)
-    assert not head.regression[-1].bias.any()
+    for init, std in ((Xavier(), math.sqrt(2 / (fan + fan))), (Kaiming(), math.sqrt(2 / fan)), (Gaussian(), 0.01)):
+        initialize(head, init)
+        assert weight.std().item() == pytest.approx(std, rel=0.01)
+        assert not head.regression[0][-1].bias.any()
 
 
 def test_group_norm_has_groups_of_eight():
@@ -228,7 +234,7 @@ class Oracle(nn.Module):
         super().__init__()
         self.logits, self.offsets = logits, offsets
 
-    def forward(self, maps):
+    def forward(self, features):
         return self.logits, self.offsets
 
 
@@ -244,7 +250,7 @@ def oracle_detector(say, image=(64, 64), **options):
         probabilities[0, index] = torch.tensor(p)
         offsets[0, index] = encode(torch.tensor(box, dtype=torch.float32), all_anchors[index])
     head = Oracle(probabilities.log(), offsets)
-    detector = Detector(recipe.backbone.build(False), head, anchors, MultiboxLoss(), 5, **options).eval()
+    detector = Detector(recipe.backbone.build(False), None, head, anchors, MultiboxLoss(), 5, **options).eval()
     (detection,) = detector([torch.zeros(3, *image)])
     return detection
 
@@ -276,9 +282,9 @@ def test_detections_one_by_one():
 def test_limits():
     say = [([i, 2, i + 1, 4], [0.2 + i / 1000, 0.8 - i / 1000, 1e-9, 1e-9, 1e-9]) for i in range(60)]
     assert len(oracle_detector(say)["scores"]) == 60
-    best = oracle_detector(say, max_detections=7)["scores"]
+    best = oracle_detector(say, detections_per_img=7)["scores"]
     torch.testing.assert_close(best, torch.tensor([0.8 - i / 1000 for i in range(7)]))
-    assert len(oracle_detector(say, candidates=9)["scores"]) == 9
+    assert len(oracle_detector(say, topk_candidates=9)["scores"]) == 9
     empty = oracle_detector([])
     assert empty["boxes"].shape == (0, 4) and empty["labels"].shape == empty["scores"].shape == (0,)
 
@@ -304,7 +310,7 @@ def test_targets_reach_the_loss_as_they_were_given():
 
 def test_outputs_and_assign_are_what_losses_and_detections_are_made_of():
     model = small("initialization")
-    model.score_threshold = 0.001
+    model.score_thresh = 0.001
     images, targets = [picture(), picture(100, 60, seed=1)], [target([[10.0, 20, 30, 60]], [1]), target([], [])]
     found = model.outputs(images)
     assert [tuple(x.shape[-2:]) for x in found.features] == model.anchors.grid_shapes((128, 128))
@@ -386,10 +392,11 @@ def test_learns_one_frame():
     """A few steps on one frame bring the loss down and the boxes out."""
     torch.manual_seed(0)
     recipe = RECIPES["retinanet"].small()
-    trunk = ResNet(10, (16, 16, 16, 16), (16, 16), group_norm)
-    backbone = WithPyramid(trunk, FPN(trunk.out_channels, 16))
-    head = SharedDeepHead(backbone.out_channels, recipe.anchors.per_cell(), 3, channels=16, depth=1)
-    model = Detector(backbone, head, recipe.anchors, SoftmaxFocalLoss(), 3)
+    backbone = ResNet(10, (16, 16, 16, 16), (16, 16), group_norm)
+    pyramid = FPN(backbone.out_channels, 16)
+    head = Head(pyramid.out_channels, [6] * 6, 3, ALL_LEVELS, channels=16, depth=1)
+    initialize(head, Xavier())
+    model = Detector(backbone, pyramid, head, recipe.anchors, SoftmaxFocalLoss(), 3)
     image = torch.zeros(3, 128, 128)
     image[:, 20:60, 10:30], image[0, 70:90, 60:110] = 1.0, 1.0
     wanted = target([[10, 20, 30, 60], [60, 70, 110, 90]], [1, 2])

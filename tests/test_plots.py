@@ -13,8 +13,11 @@ from tdt4265 import plots
 
 CATEGORIES = {1: "car", 7: "person"}
 TARGET = {"boxes": torch.tensor([[10.0, 60, 30, 80], [700, 50, 708, 74]]), "labels": torch.tensor([1, 7])}
-PREDICTION = {"boxes": torch.tensor([[11.0, 61, 30, 80], [400, 50, 420, 60]]), "labels": torch.tensor([1, 1]),
-              "scores": torch.tensor([0.9, 0.1])}
+PREDICTION = {
+    "boxes": torch.tensor([[11.0, 61, 30, 80], [400, 50, 420, 60]]),
+    "labels": torch.tensor([1, 1]),
+    "scores": torch.tensor([0.9, 0.1]),
+}
 
 
 @pytest.fixture(autouse=True)

@@ -10,11 +10,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from tdt4265 import devices, records, train
+from tdt4265 import devices, records, train, weights
+from tdt4265.make_records import main, plan
 from tdt4265.paths import assets
 from tdt4265.recipes import ALL_RECIPES, RECIPES
 from tdt4265.records import PROTOCOLS, Record, record
-from tdt4265.records.__main__ import main, plan
 
 HEADER = {
     "recipe": "ssd",
@@ -200,9 +200,10 @@ def test_the_table_compares_each_recipe_with_the_one_before(tmp_path):
                 made.further.append(("test", figures))
             made.write(tmp_path / "small" / f"{name}-sim-seed{seed}.jsonl")
 
-    group("ssd", [0.1, 0.12, 0.11], real=0.2, head={"part": "PerLevel"})
-    group("fpn", [0.2, 0.21, 0.22], head={"part": "SharedDeep", "depth": 4})
-    group("fpn-roll", [0.19, 0.21, 0.23], head={"part": "SharedDeep", "depth": 4}, transforms=["roll"])
+    group("ssd", [0.1, 0.12, 0.11], real=0.2, head={"part": "Head", "depth": 0}, pyramid=None)
+    head, roll = {"part": "Head", "depth": 4}, [{"part": "roll"}]
+    group("fpn", [0.2, 0.21, 0.22], head=head, pyramid={"part": "FPN", "out_channels": 64})
+    group("fpn-roll", [0.19, 0.21, 0.23], head=head, pyramid=None, transforms=roll)
     found = records.all_records(tmp_path)
     lines = records.markdown(found, ["ssd", "fpn", "focal_loss", "fpn-roll"]).splitlines()
     rows = [dict(zip(lines[0][2:-2].split(" | "), line[2:-2].split(" | "), strict=True)) for line in lines[2:]]
@@ -214,9 +215,9 @@ def test_the_table_compares_each_recipe_with_the_one_before(tmp_path):
     assert (ssd["what changed"], ssd["against the one before"]) == ("", "")
     assert ssd["real frames: car, person"] == "0.200, 0.250" and fpn["real frames: car, person"] == ""
     assert (ssd["weights"], ssd["weights and anchors"], ssd["minutes"]) == ("3,000,000", "3,261,760", "3.0")
-    assert fpn["what changed"] == "head: SharedDeep"
+    assert fpn["what changed"] == "head: depth; pyramid: FPN"
     assert fpn["against the one before"] == "+0.100 (+0.100 to +0.100): better"
-    assert rolled["what changed"] == "transforms: roll"  # compared with fpn, whose variant it is
+    assert rolled["what changed"] == "transforms: roll; pyramid: none"  # compared with fpn, whose variant it is
     assert rolled["against the one before"].endswith("not told apart")
     alone = records.markdown([r for r in found if r.header["recipe"] != "fpn"], ["ssd", "fpn", "fpn-roll"])
     assert "not told apart" not in alone and "better" not in alone  # its base has no record: compared with nothing
@@ -290,7 +291,7 @@ def test_recorded_in_the_order_of_the_recipes_then_the_seeds(tmp_path):
     run("ssd", 0, dataset=elsewhere).write(tmp_path / "small" / "ssd-tdt4265-seed0.jsonl")
     assert len(records.recorded("small", "ssd", folder=tmp_path)) == 1
     assert len(records.recorded("small", "ssd", dataset="tdt4265", folder=tmp_path)) == 1
-    with pytest.raises(records.RecordError, match=r"no record of 'focal_loss' on sim; .* tdt4265\.records focal_loss`"):
+    with pytest.raises(records.RecordError, match=r"no record of 'focal_loss' on sim; .* -m tdt4265\.make_records fo"):
         records.recorded("small", "focal_loss", folder=tmp_path)
     with pytest.raises(records.RecordError, match=r"make it with .* -m tdt4265\.train ssd --epochs N`"):
         records.recorded("longer", "ssd", folder=tmp_path)
@@ -306,6 +307,9 @@ def test_the_plan_is_seed_by_seed_the_least_work_first(tmp_path):
     parts = json.loads(json.dumps(ALL_RECIPES["fpn"].small().as_dict()))
     for one in wanted[:2]:
         run(one.recipe.name, 1, parts=parts, dataset={"name": "sample", **data}).write(one.path)
+        assert one.reason() == "missing"  # its weights are
+        one.weights_path.parent.mkdir(parents=True, exist_ok=True)
+        one.weights_path.touch()
     assert [one.reason() for one in wanted[:2]] == ["", "the recipe has another backbone now"]
     assert replace(wanted[0], fingerprints=FINGERPRINTS).run_folder() != wanted[0].run_folder()
 
@@ -313,7 +317,7 @@ def test_the_plan_is_seed_by_seed_the_least_work_first(tmp_path):
 @pytest.fixture
 def command(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    return ["ssd", "fpn", "--seeds", "0", "--protocol", "small", "--dataset", "sample", "--folder", "records"]
+    return ["ssd", "fpn", "--seeds", "0", "--protocol", "small", "--dataset", "sample", "--folder", "made"]
 
 
 def test_missing_records_are_made_and_a_second_call_makes_none(command, capsys):
@@ -321,10 +325,14 @@ def test_missing_records_are_made_and_a_second_call_makes_none(command, capsys):
     assert capsys.readouterr().out.count("missing") == 2
     assert main(command) == 0
     assert "1 of 2: fpn, small, seed 0 (missing)" in capsys.readouterr().out
-    made = records.recorded("small", "ssd", "fpn", dataset="sample", folder="records")
+    made = records.recorded("small", "ssd", "fpn", dataset="sample", folder="made/records")
     assert [r.header["recipe"] for r in made] == ["ssd", "fpn"]
     assert all(r.protocol == "small" and r.frames_seen == 16 and r.header["imagenet"] is False for r in made)
+    for one in made:  # with its weights
+        assert weights.trained(one.header["recipe"], dataset="sample", folder="made/weights").num_classes == 9
     assert main(command) == 0 and capsys.readouterr().out == ""
+    Path("made/weights/small/ssd-sample-seed0.safetensors").unlink()
+    assert main([*command, "--list"]) == 0 and capsys.readouterr().out.count("missing") == 1
     assert not list(Path("runs/records").iterdir())
 
 
@@ -332,7 +340,7 @@ def test_stopped_it_goes_on_with_what_is_there(command, monkeypatch, capsys):
     write = Record.write
 
     def killed(record, path):
-        if "records/small" in str(path):  # its run is over, and its record not yet in its place
+        if "made/records/small" in str(path):  # its run is over, and its record not yet in its place
             raise KeyboardInterrupt
         write(record, path)
 
@@ -342,7 +350,7 @@ def test_stopped_it_goes_on_with_what_is_there(command, monkeypatch, capsys):
     started = records.read(folder / "record.jsonl").header["started"]
     monkeypatch.setattr(Record, "write", write)
     assert main(command) == 0
-    (made,) = records.recorded("small", "fpn", dataset="sample", folder="records")
+    (made,) = records.recorded("small", "fpn", dataset="sample", folder="made/records")
     assert made.header["started"] == started
 
 
@@ -363,7 +371,7 @@ def test_full_length_on_a_gpu(command, monkeypatch, capsys):
     monkeypatch.setattr(devices, "choose_devices", lambda devices: ("cuda", 1))
     arguments = [argument for argument in command if argument not in ("--protocol", "small")]
     seen = []
-    monkeypatch.setattr("tdt4265.records.__main__.plan", lambda *given: seen.append(given[2]) or [])
+    monkeypatch.setattr("tdt4265.make_records.plan", lambda *given: seen.append(given[2]) or [])
     assert main([*arguments, "--list"]) == 0
     assert seen == ["full"]
 
@@ -390,7 +398,7 @@ def test_bad_input_of_the_command_is_one_line(arguments, line, capsys, tmp_path,
 
 
 def test_records_of_the_course_hold():
-    """Whether the data are still theirs is checked where these are at hand, by `python -m tdt4265.records`."""
+    """Whether the data are still theirs is checked where these are at hand, by `python -m tdt4265.make_records`."""
     found = [record for name in PROTOCOLS for record in records.all_records(assets() / "records" / name)]
     for one in found:
         recipe = ALL_RECIPES[one.header["recipe"]]

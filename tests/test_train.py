@@ -105,7 +105,7 @@ def test_a_run_from_end_to_end(folder, tmp_path, capsys):
     assert header["dataset"]["train"]["fingerprint"] == trained.fingerprint
     assert header["dataset"]["val"]["fingerprint"] == val.fingerprint
     assert header["dataset"]["val"]["frames"] == 4
-    assert header["parts"]["transforms"] == ["crop", "flip", "contrast", "brightness"]
+    assert [one["part"] for one in header["parts"]["transforms"]] == ["crop", "flip", "contrast", "brightness"]
     assert (header["batch_size"], header["epochs"], header["seed"]) == (2, 1, 0)
     assert header["precision"] == "bf16-mixed"
     model = RECIPES["augmentation"].small().build_model(num_classes=3)

@@ -13,6 +13,16 @@ from torchvision.transforms import v2
 from tdt4265.contract import BOX_KEYS
 from tdt4265.ring import roll
 
+# How strong each transform is: what a record says of a run's augmentation. The crop's are SSD's (section 2.2); contrast
+# and brightness change in half of the frames, by the factors of v2.RandomPhotometricDistort, torchvision's SSD.
+STRENGTHS = {
+    "crop": {"min_scale": 0.3, "max_scale": 1.0, "stretch": 2.0, "min_ious": (0.0, 0.1, 0.3, 0.5, 0.7, 0.9, 1.0)},
+    "flip": {"p": 0.5},
+    "contrast": {"p": 0.5, "factor": (0.5, 1.5)},
+    "brightness": {"p": 0.5, "factor": (0.875, 1.125)},
+    "roll": {},  # by any number of columns
+}
+
 
 class RandomCrop(v2.Transform):
     """SSD's crop that keeps an IoU with some object, resized back to the frame's size.
@@ -26,8 +36,14 @@ class RandomCrop(v2.Transform):
         if not len(target["boxes"]):
             return image, target  # no object to keep in view
         height, width = image.shape[-2:]
-        shape = width / height
-        crop = QuickIoUCrop(min_aspect_ratio=shape / 2, max_aspect_ratio=shape * 2)
+        shape, strength = width / height, STRENGTHS["crop"]
+        crop = QuickIoUCrop(
+            min_scale=strength["min_scale"],
+            max_scale=strength["max_scale"],
+            min_aspect_ratio=shape / strength["stretch"],
+            max_aspect_ratio=shape * strength["stretch"],
+            sampler_options=list(strength["min_ious"]),
+        )
         # The share of its box that an object covers survives cutting and stretching better than its area does.
         share = target["area"] / box_area(target["boxes"])
         image, target = crop(image, {**target, "area": share})
@@ -91,12 +107,16 @@ def what_goes_with_a_box(inputs: tuple[Tensor, dict]) -> tuple[Tensor, ...]:
     return tuple(target[key] for key in BOX_KEYS if key in target and key not in ("boxes", "masks"))
 
 
-# Contrast and brightness: in half of the frames, by the factors of v2.RandomPhotometricDistort, torchvision's SSD.
+def _jitter(channel: str) -> v2.Transform:
+    strength = STRENGTHS[channel]
+    return v2.RandomApply([v2.ColorJitter(**{channel: strength["factor"]})], p=strength["p"])
+
+
 TRANSFORMS = {
     "crop": RandomCrop,
-    "flip": lambda: v2.RandomHorizontalFlip(0.5),
-    "contrast": lambda: v2.RandomApply([v2.ColorJitter(contrast=(0.5, 1.5))], p=0.5),
-    "brightness": lambda: v2.RandomApply([v2.ColorJitter(brightness=(0.875, 1.125))], p=0.5),
+    "flip": lambda: v2.RandomHorizontalFlip(**STRENGTHS["flip"]),
+    "contrast": lambda: _jitter("contrast"),
+    "brightness": lambda: _jitter("brightness"),
     "roll": RandomRoll,
 }
 

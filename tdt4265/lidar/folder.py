@@ -202,8 +202,7 @@ def _render_all(out, clips, seed, workers, make_world) -> None:
         stop = context.Event()
         with ProcessPoolExecutor(workers, context, initializer=_prepare_worker, initargs=(stop,)) as pool:
             jobs = {
-                pool.submit(_render_chunk, out, clip, frames, seed, make_world): len(frames)
-                for clip, frames in left
+                pool.submit(_render_chunk, out, clip, frames, seed, make_world): len(frames) for clip, frames in left
             }
             try:
                 for job in as_completed(jobs):
@@ -344,9 +343,7 @@ def _merge(out: Path, clips: list[Clip]) -> None:
     images, annotations = [], []
     for clip in clips:
         for frame in clip.frames:
-            image = {
-                "id": len(images) + 1, "width": COLUMNS, "height": ROWS, "file_name": _file_name(clip, frame)
-            }
+            image = {"id": len(images) + 1, "width": COLUMNS, "height": ROWS, "file_name": _file_name(clip, frame)}
             images.append(image)
             for part in json.loads(_part(out, clip, frame).read_text()):
                 annotations.append({"id": len(annotations) + 1, "image_id": image["id"], **part})

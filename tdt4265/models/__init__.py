@@ -1,21 +1,22 @@
-"""Detectors of replaceable parts: picture -> backbone -> (pyramid) -> head -> losses, or detections."""
+"""Detectors of replaceable parts: image -> backbone -> (pyramid) -> head -> losses, or detections."""
 
-from .backbones import BasicBackbone, ResNet, group_norm
+from .backbones import BasicBackbone, ResNet
 from .detector import Detector
-from .heads import Gaussian, Kaiming, PerLevelHead, SharedDeepHead, SigmoidPrior, Xavier
-from .pyramids import FPN, WithPyramid
+from .heads import Head
+from .initialization import Gaussian, Kaiming, Xavier, initialize
+from .norms import NORMS, group_norm
+from .pyramids import FPN
 
 __all__ = [
     "FPN",
+    "NORMS",
     "BasicBackbone",
     "Detector",
     "Gaussian",
+    "Head",
     "Kaiming",
-    "PerLevelHead",
     "ResNet",
-    "SharedDeepHead",
-    "SigmoidPrior",
-    "WithPyramid",
     "Xavier",
     "group_norm",
+    "initialize",
 ]

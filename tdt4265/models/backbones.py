@@ -1,36 +1,19 @@
-"""Backbones: a batch of pictures -> feature maps, finest first.
+"""Backbones: a batch of images -> feature maps, finest first.
 
-A backbone has `out_channels` and `strides`, of each map it returns: how many channels it has, and how many pixels its
-cells are apart.
+A backbone has `out_channels` and `strides`, of each feature map it returns: how many channels it has, and how many
+pixels its cells are apart.
 """
 
 from __future__ import annotations
 
 import http.client
 import socket
-from collections.abc import Callable
 
 import torchvision
 from torch import Tensor, nn
 from torchvision.models.resnet import BasicBlock, Bottleneck, conv1x1
 
-NormLayer = Callable[[int], nn.Module]
-
-
-class GroupNorm(nn.GroupNorm):
-    """torch's, computed in float32 under autocast too, its result of the type that came in.
-
-    A GPU's autocast takes float32 here by itself. A CPU's does not, and torch's gradient for bfloat16 with the channels
-    last is several times slower than that for float32.
-    """
-
-    def forward(self, x: Tensor) -> Tensor:
-        return super().forward(x.float()).to(x.dtype)
-
-
-def group_norm(channels: int) -> GroupNorm:
-    """GroupNorm in groups of 8 channels: unlike BatchNorm it does not depend on how many pictures a batch has."""
-    return GroupNorm(channels // 8, channels)
+from .norms import NormLayer
 
 
 def _conv(in_channels, out_channels, kernel, stride=1, padding=1, norm_layer: NormLayer | None = None):
@@ -60,22 +43,20 @@ class BasicBackbone(nn.Module):
                 nn.Sequential(*_conv(4 * w, 4 * w, 3, **norm), *_conv(4 * w, 8 * w, 4, stride=2, **norm)),
                 nn.Sequential(*_conv(8 * w, 8 * w, 3, **norm), *_conv(8 * w, 4 * w, 4, stride=2, **norm)),
                 nn.Sequential(*_conv(4 * w, 4 * w, 3, **norm), *_conv(4 * w, 4 * w, 4, stride=2, **norm)),
-                nn.Sequential(
-                    *_conv(4 * w, 4 * w, 3, **norm), *_conv(4 * w, 2 * w, 2, stride=2, padding=0, **norm)
-                ),
+                nn.Sequential(*_conv(4 * w, 4 * w, 3, **norm), *_conv(4 * w, 2 * w, 2, stride=2, padding=0, **norm)),
                 nn.Sequential(*_conv(2 * w, 4 * w, 2, **norm), *_conv(4 * w, 2 * w, 2, stride=2, padding=0, **norm)),
             ]
         )
         self.out_channels = [4 * w, 8 * w, 4 * w, 4 * w, 2 * w, 2 * w]
         self.strides = [4, 8, 16, 32, 64, 128]
 
-    def forward(self, pictures: Tensor) -> list[Tensor]:
-        """[B, 3, H, W] -> six maps [B, out_channels[i], H / 2^(i+2), W / 2^(i+2)]."""
-        maps, x = [], pictures
+    def forward(self, images: Tensor) -> list[Tensor]:
+        """[B, 3, H, W] -> six feature maps [B, out_channels[i], H / 2^(i+2), W / 2^(i+2)]."""
+        features, x = [], images
         for level in self.levels:
             x = level(x)
-            maps.append(x)
-        return maps
+            features.append(x)
+        return features
 
 
 # Residual block and number of blocks in each of the four stages, by the number of weighted layers.
@@ -143,14 +124,14 @@ class ResNet(nn.Module):
             self.out_channels.append(channels)
         self.strides = [4 * 2**i for i in range(len(self.out_channels))]
 
-    def forward(self, pictures: Tensor) -> list[Tensor]:
-        """[B, 3, H, W] -> maps [B, out_channels[i], H / 2^(i+2), W / 2^(i+2)], rounded up."""
-        x = self.maxpool(self.relu(self.bn1(self.conv1(pictures))))
-        maps = []
+    def forward(self, images: Tensor) -> list[Tensor]:
+        """[B, 3, H, W] -> feature maps [B, out_channels[i], H / 2^(i+2), W / 2^(i+2)], rounded up."""
+        x = self.maxpool(self.relu(self.bn1(self.conv1(images))))
+        features = []
         for stage in (self.layer1, self.layer2, self.layer3, self.layer4, *self.extra):
             x = stage(x)
-            maps.append(x)
-        return maps
+            features.append(x)
+        return features
 
     def load_imagenet(self, timeout: float = 10.0) -> bool:
         """Loads torchvision's ImageNet weights into the four stages.

@@ -1,4 +1,4 @@
-"""The detector: backbone + head + anchors + loss, under torchvision's contract."""
+"""The detector: backbone + pyramid + head + anchors + loss, under torchvision's contract."""
 
 from __future__ import annotations
 
@@ -22,8 +22,8 @@ IMAGE_STD = (0.2951, 0.2864, 0.2878)
 class Outputs(NamedTuple):
     """What a detector's network says of B images, before anything is made of it; N anchors, of all levels.
 
-    features: maps [B, C_i, H_i, W_i], finest first, as the head sees them. class_logits: float32 [B, N, L], and
-    box_offsets: float32 [B, N, 4], see `tdt4265.losses`. anchors: float32 [N, 4], xyxy in pixels.
+    features: feature maps [B, C_i, H_i, W_i], finest first, as the head sees them. class_logits: float32 [B, N, L],
+    and box_offsets: float32 [B, N, 4], see `tdt4265.losses`. anchors: float32 [N, 4], xyxy in pixels.
     """
 
     features: list[Tensor]
@@ -37,21 +37,23 @@ class Detector(nn.Module):
 
     In training mode `detector(images, targets)` returns {"classification", "bbox_regression"}, two scalars to add up.
     In evaluation mode `detector(images)` returns, for each image, {"boxes": float32 [M, 4] xyxy in pixels inside the
-    image, "labels": int64 [M] from 1, "scores": float32 [M]}, sorted by score, M <= max_detections.
+    image, "labels": int64 [M] from 1, "scores": float32 [M]}, sorted by score, M <= detections_per_img.
 
     Images are float tensors [3, H, W] in 0..1, of any sizes. Targets are dicts with "boxes" [G, 4] (xyxy, pixels, of
     positive width and height; G may be 0) and "labels" int64 [G] in 1..num_classes-1; other keys are left alone.
 
     Args:
-        backbone: pictures [B, 3, H, W] -> list of feature maps, finest first; has their `strides`.
-        head: feature maps -> class_logits [B, N, K], box_offsets [B, N, 4].
+        backbone: images [B, 3, H, W] -> list of feature maps, finest first; has their `strides`.
+        pyramid: feature maps -> as many feature maps; None: the head sees the backbone's own.
+        head: feature maps -> class_logits [B, N, L], box_offsets [B, N, 4].
         anchors: (list of (rows, columns), device) -> [N, 4] xyxy in pixels; has `strides`.
         loss: see `tdt4265.losses`; its `scores` say what the logits mean.
         num_classes: K, background counted.
-        score_threshold: detections score more than this. Each class by itself: one anchor may give two detections.
-        nms_threshold: of two detections of one class that overlap by more than this IoU the better one stays.
-        max_detections: the best of an image that stay.
-        candidates: the best of an image that go into NMS, whose cost grows with their square.
+        image_mean, image_std: of each channel, for normalising; the default are the dataset's.
+        score_thresh: detections score more than this. Each class by itself: one anchor may give two detections.
+        nms_thresh: of two detections of one class that overlap by more than this IoU the better one stays.
+        detections_per_img: the best of an image that stay.
+        topk_candidates: the best of an image that go into NMS, whose cost grows with their square.
 
     Raises:
         ValueError: the anchors' strides are not the backbone's. When called: an image or a target breaks this contract;
@@ -61,33 +63,37 @@ class Detector(nn.Module):
     def __init__(
         self,
         backbone: nn.Module,
+        pyramid: nn.Module | None,
         head: nn.Module,
         anchors,
         loss,
         num_classes: int,
         *,
-        score_threshold: float = 0.05,
-        nms_threshold: float = 0.5,
-        max_detections: int = 200,
-        candidates: int = 1000,
+        image_mean: Sequence[float] = IMAGE_MEAN,
+        image_std: Sequence[float] = IMAGE_STD,
+        score_thresh: float = 0.05,
+        nms_thresh: float = 0.5,
+        detections_per_img: int = 200,
+        topk_candidates: int = 1000,
     ):
         super().__init__()
         if list(backbone.strides) != list(anchors.strides):
             raise ValueError(
                 f"anchors of strides {list(anchors.strides)} on feature maps of strides {list(backbone.strides)}: "
-                "they would lie elsewhere than what the maps see"
+                "they would lie elsewhere than what the features see"
             )
         self.backbone = backbone
+        self.pyramid = pyramid
         self.head = head
         self.anchors = anchors
         self.loss = loss
         self.num_classes = num_classes
-        self.score_threshold = score_threshold
-        self.nms_threshold = nms_threshold
-        self.max_detections = max_detections
-        self.candidates = candidates
-        self.register_buffer("mean", torch.tensor(IMAGE_MEAN).view(3, 1, 1), persistent=False)
-        self.register_buffer("std", torch.tensor(IMAGE_STD).view(3, 1, 1), persistent=False)
+        self.score_thresh = score_thresh
+        self.nms_thresh = nms_thresh
+        self.detections_per_img = detections_per_img
+        self.topk_candidates = topk_candidates
+        self.register_buffer("image_mean", torch.tensor(image_mean).view(3, 1, 1), persistent=False)
+        self.register_buffer("image_std", torch.tensor(image_std).view(3, 1, 1), persistent=False)
 
     def forward(self, images: Sequence[Tensor], targets: Sequence[dict] | None = None):
         check_images(images)
@@ -103,11 +109,15 @@ class Detector(nn.Module):
 
     def outputs(self, images: Sequence[Tensor]) -> Outputs:
         """Runs the network: normalised images -> features -> logits and offsets at the anchors."""
-        pictures = self.batch(images)
-        features = self.backbone(pictures)
+        features = self.features(images)
         class_logits, box_offsets = self.head(features)
-        anchors = self.anchors([x.shape[-2:] for x in features], pictures.device)
+        anchors = self.anchors([x.shape[-2:] for x in features], class_logits.device)
         return Outputs(features, class_logits.float(), box_offsets.float(), anchors)
+
+    def features(self, images: Sequence[Tensor]) -> list[Tensor]:
+        """The feature maps that the head sees, finest first."""
+        features = self.backbone(self.batch(images))
+        return features if self.pyramid is None else self.pyramid(features)
 
     def assign(self, targets: Sequence[dict], anchors: Tensor) -> tuple[Tensor, Tensor]:
         """What should be said at each anchor: which box it answers for (`boxes.match`), all B images at once.
@@ -126,11 +136,10 @@ class Detector(nn.Module):
         """
         cell = max(self.anchors.strides)
         height, width = (math.ceil(max(image.shape[i] for image in images) / cell) * cell for i in (1, 2))
-        pictures = self.mean.new_zeros(len(images), 3, height, width)
-        pictures = pictures.contiguous(memory_format=torch.channels_last)
-        for picture, image in zip(pictures, images, strict=True):
-            picture[:, : image.shape[1], : image.shape[2]] = (image - self.mean) / self.std
-        return pictures
+        batch = self.image_mean.new_zeros(len(images), 3, height, width).contiguous(memory_format=torch.channels_last)
+        for place, image in zip(batch, images, strict=True):
+            place[:, : image.shape[1], : image.shape[2]] = (image - self.image_mean) / self.image_std
+        return batch
 
     def detections(self, class_logits: Tensor, box_offsets: Tensor, anchors: Tensor, sizes: Sequence) -> list[dict]:
         """What is said at the anchors, as detections in images of these (height, width)."""
@@ -138,11 +147,11 @@ class Detector(nn.Module):
         return [self._detect(*one, anchors) for one in zip(scores, box_offsets, sizes, strict=True)]
 
     def _detect(self, scores: Tensor, box_offsets: Tensor, size: tuple[int, int], anchors: Tensor) -> dict[str, Tensor]:
-        anchor, label = (scores > self.score_threshold).nonzero(as_tuple=True)
-        score, best = scores[anchor, label].topk(min(self.candidates, len(anchor)))
+        anchor, label = (scores > self.score_thresh).nonzero(as_tuple=True)
+        score, best = scores[anchor, label].topk(min(self.topk_candidates, len(anchor)))
         anchor, label = anchor[best], label[best] + 1
         boxes = clip_boxes_to_image(box_ops.decode(box_offsets[anchor], anchors[anchor]), size)
         inside = (boxes[:, 2:] > boxes[:, :2]).all(dim=1)  # what lies wholly outside was clipped to nothing
         boxes, label, score = boxes[inside], label[inside], score[inside]
-        keep = batched_nms(boxes, score, label, self.nms_threshold)[: self.max_detections]
+        keep = batched_nms(boxes, score, label, self.nms_thresh)[: self.detections_per_img]
         return {"boxes": boxes[keep], "labels": label[keep], "scores": score[keep]}

@@ -1,206 +1,89 @@
-"""Heads: feature maps -> what the detector says at each anchor; and how their weights start.
-
-A head returns class_logits [B, N, L] and box_offsets [B, N, 4], in the order of the anchors (level, row, column, anchor
-of the cell). `classification` and `regression` are its two halves; `class_outputs` are the convolutions, of
-A x L channels, that give the logits. L is K with a logit for background (a softmax), K - 1 without (sigmoids).
-"""
+"""Heads: feature maps -> what the detector says at each anchor."""
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import ClassVar
 
 import torch
 from torch import Tensor, nn
 
-from .backbones import NormLayer
+from .norms import NormLayer
 
 
-def _by_anchor(x: Tensor, size: int) -> Tensor:
-    """[B, A * size, H, W] -> [B, H * W * A, size]."""
-    return x.permute(0, 2, 3, 1).reshape(len(x), -1, size)
+class Head(nn.Module):
+    """Two towers of 3x3 convolutions, one to class logits and one to box offsets, for each group of levels.
 
-
-class PerLevelHead(nn.Module):
-    """SSD's head: for each level one 3x3 convolution to classes and one to offsets.
+    Levels of one group share their towers. Without any convolution before the last one and a group for each level this
+    is SSD's head (Liu et al. 2016, https://arxiv.org/abs/1512.02325, section 2.1); with four and a single group it is
+    RetinaNet's (Lin et al. 2017, https://arxiv.org/abs/1708.02002, section 4).
 
     Args:
         in_channels: channels of each feature map.
-        anchors_per_cell: anchors of a cell, one entry a level.
+        num_anchors_per_location: anchors of a cell, one entry a level.
         num_logits: L, the logits of an anchor (`loss.num_logits` gives it).
-    """
+        groups: the levels of each group; every level is in one of them.
+        depth: convolutions with ReLU before the last one.
+        channels: of these.
+        norm_layer: called with a number of channels, stands before each ReLU; none in the papers and the reports.
 
-    def __init__(self, in_channels: Sequence[int], anchors_per_cell: Sequence[int], num_logits: int):
-        super().__init__()
-        levels = list(zip(in_channels, anchors_per_cell, strict=True))
-        self.num_logits = num_logits
-        self.classification = nn.ModuleList(nn.Conv2d(c, a * num_logits, 3, padding=1) for c, a in levels)
-        self.regression = nn.ModuleList(nn.Conv2d(c, a * 4, 3, padding=1) for c, a in levels)
-
-    @property
-    def class_outputs(self) -> list[nn.Conv2d]:
-        return list(self.classification)
-
-    def forward(self, maps: Sequence[Tensor]) -> tuple[Tensor, Tensor]:
-        logits = [_by_anchor(conv(x), self.num_logits) for conv, x in zip(self.classification, maps, strict=True)]
-        offsets = [_by_anchor(conv(x), 4) for conv, x in zip(self.regression, maps, strict=True)]
-        return torch.cat(logits, dim=1), torch.cat(offsets, dim=1)
-
-
-class SharedDeepHead(nn.Module):
-    """RetinaNet's head (Lin et al. 2017, https://arxiv.org/abs/1708.02002, section 4): two towers of 3x3 convolutions.
-
-    The same weights look at every level, so levels have the same channels and the same anchors a cell.
-
-    Args:
-        in_channels: channels of each feature map, all equal.
-        anchors_per_cell: anchors of a cell, one entry a level, all equal.
-        num_logits: L, the logits of an anchor (`loss.num_logits` gives it).
-        channels: of the towers.
-        depth: convolutions with ReLU before the last one; 4 in the paper and the reports.
-        norm_layer: called with a number of channels, stands before each ReLU; none in the paper and the reports.
+    Attributes:
+        classification, regression: a tower a group, `nn.Sequential`; the last layer gives A x L, or A x 4 channels.
+        num_logits: L.
 
     Raises:
-        ValueError: levels differ in channels or in anchors a cell.
+        ValueError: a level is in no group or in several, or levels of one group differ in channels or in anchors.
     """
 
     def __init__(
         self,
         in_channels: Sequence[int],
-        anchors_per_cell: Sequence[int],
+        num_anchors_per_location: Sequence[int],
         num_logits: int,
+        groups: Sequence[Sequence[int]],
+        *,
+        depth: int = 0,
         channels: int = 256,
-        depth: int = 4,
         norm_layer: NormLayer | None = None,
     ):
         super().__init__()
-        if len(set(in_channels)) != 1 or len(set(anchors_per_cell)) != 1:
-            raise ValueError(
-                "a head shared by all levels needs the same channels and anchors a cell on each, "
-                f"got channels {list(in_channels)} and anchors {list(anchors_per_cell)}"
-            )
+        levels = len(in_channels)
+        if sorted(level for group in groups for level in group) != list(range(levels)):
+            raise ValueError(f"each of the levels 0 to {levels - 1} belongs to one group, got {list(groups)}")
+        shapes = [{(in_channels[level], num_anchors_per_location[level]) for level in group} for group in groups]
+        for group, shape in zip(groups, shapes, strict=True):
+            if len(shape) != 1:
+                raise ValueError(
+                    "levels that share their weights have the same channels and the same number of anchors a cell; "
+                    f"levels {list(group)} have (channels, anchors) of {sorted(shape)}"
+                )
         self.num_logits = num_logits
+        self._group = {level: index for index, group in enumerate(groups) for level in group}
 
-        def tower(outputs: int) -> nn.Sequential:
-            layers: list[nn.Module] = []
-            width = in_channels[0]
-            for _ in range(depth):
-                layers.append(nn.Conv2d(width, channels, 3, padding=1))
-                if norm_layer:
-                    layers.append(norm_layer(channels))
-                layers.append(nn.ReLU(inplace=True))
-                width = channels
-            return nn.Sequential(*layers, nn.Conv2d(width, anchors_per_cell[0] * outputs, 3, padding=1))
+        def towers(outputs: int) -> nn.ModuleList:
+            return nn.ModuleList(_tower(c, channels, depth, a * outputs, norm_layer) for ((c, a),) in shapes)
 
-        self.classification = tower(num_logits)
-        self.regression = tower(4)
+        self.classification = towers(num_logits)
+        self.regression = towers(4)
 
-    @property
-    def class_outputs(self) -> list[nn.Conv2d]:
-        return [self.classification[-1]]
+    def forward(self, features: Sequence[Tensor]) -> tuple[Tensor, Tensor]:
+        """Feature maps, finest first -> class_logits [B, N, L], box_offsets [B, N, 4].
 
-    def forward(self, maps: Sequence[Tensor]) -> tuple[Tensor, Tensor]:
-        logits = [_by_anchor(self.classification(x), self.num_logits) for x in maps]
-        offsets = [_by_anchor(self.regression(x), 4) for x in maps]
+        In the order of the anchors: level, row, column, anchor of the cell.
+        """
+        logits = [_by_anchor(self.classification[self._group[k]](x), self.num_logits) for k, x in enumerate(features)]
+        offsets = [_by_anchor(self.regression[self._group[k]](x), 4) for k, x in enumerate(features)]
         return torch.cat(logits, dim=1), torch.cat(offsets, dim=1)
 
 
-def _convolutions(head: nn.Module) -> list[nn.Conv2d]:
-    return [module for module in head.modules() if isinstance(module, nn.Conv2d)]
+def _tower(in_channels: int, channels: int, depth: int, outputs: int, norm_layer: NormLayer | None) -> nn.Sequential:
+    layers: list[nn.Module] = []
+    for _ in range(depth):
+        norm = [norm_layer(channels)] if norm_layer else []
+        layers += [nn.Conv2d(in_channels, channels, 3, padding=1), *norm, nn.ReLU(inplace=True)]
+        in_channels = channels
+    return nn.Sequential(*layers, nn.Conv2d(in_channels, outputs, 3, padding=1))
 
 
-@dataclass(frozen=True)
-class Xavier:
-    """Xavier-uniform weights (Glorot and Bengio 2010, eq. 16), zero biases."""
-
-    def __call__(self, head: nn.Module) -> None:
-        for conv in _convolutions(head):
-            nn.init.xavier_uniform_(conv.weight)
-            nn.init.zeros_(conv.bias)
-
-
-@dataclass(frozen=True)
-class Kaiming:
-    """Kaiming-normal weights (He et al. 2015, eq. 10), and a head that begins by saying background.
-
-    With zero logits otherwise, the background's bias b = log(p (K - 1) / (1 - p)) makes the softmax give it the
-    probability p. It plays the part of RetinaNet's prior (section 4.1), which is over sigmoids.
-
-    Attributes:
-        background: p.
-    """
-
-    background: float = 0.99
-    for_softmax: ClassVar[bool] = True
-
-    def bias(self, num_logits: int) -> float:
-        """b, for K = num_logits."""
-        return background_bias(self.background, num_logits)
-
-    def __call__(self, head: nn.Module) -> None:
-        for conv in _convolutions(head):
-            nn.init.kaiming_normal_(conv.weight, nonlinearity="relu")
-            nn.init.zeros_(conv.bias)
-        _say_background(head, self.background)
-
-
-@dataclass(frozen=True)
-class Gaussian:
-    """Gaussian weights (Lin et al. 2017, https://arxiv.org/abs/1708.02002, section 4.1), and background first.
-
-    With weights this small a head's logits start near its biases. For a softmax, as `Kaiming`, whose bias it has.
-
-    Attributes:
-        std: of all the head's weights.
-        background: the probability that each anchor is background, at the start.
-    """
-
-    std: float = 0.01
-    background: float = 0.99
-    for_softmax: ClassVar[bool] = True
-
-    def __call__(self, head: nn.Module) -> None:
-        _gaussian(head, self.std)
-        _say_background(head, self.background)
-
-
-@dataclass(frozen=True)
-class SigmoidPrior:
-    """RetinaNet's own start (Lin et al. 2017, section 4.1): Gaussian weights, and each class's score at `prior`.
-
-    Attributes:
-        std: of all the head's weights.
-        prior: pi, the probability that an anchor holds a class, for each class, at the start.
-    """
-
-    std: float = 0.01
-    prior: float = 0.01
-    for_softmax: ClassVar[bool] = False
-
-    def bias(self) -> float:
-        """b = -log((1 - pi) / pi), for which the sigmoid is pi."""
-        return -math.log((1 - self.prior) / self.prior)
-
-    def __call__(self, head: nn.Module) -> None:
-        _gaussian(head, self.std)
-        for conv in head.class_outputs:
-            nn.init.constant_(conv.bias, self.bias())
-
-
-def _gaussian(head: nn.Module, std: float) -> None:
-    for conv in _convolutions(head):
-        nn.init.normal_(conv.weight, std=std)
-        nn.init.zeros_(conv.bias)
-
-
-def background_bias(probability: float, num_logits: int) -> float:
-    """The background's logit for which a softmax over K = num_logits gives it `probability`, all others being zero."""
-    return math.log(probability * (num_logits - 1) / (1 - probability))
-
-
-def _say_background(head: nn.Module, probability: float) -> None:
-    for conv in head.class_outputs:
-        with torch.no_grad():
-            conv.bias.view(-1, head.num_logits)[:, 0] = background_bias(probability, head.num_logits)
+def _by_anchor(x: Tensor, size: int) -> Tensor:
+    """[B, A * size, H, W] -> [B, H * W * A, size]."""
+    return x.permute(0, 2, 3, 1).reshape(len(x), -1, size)

@@ -1,4 +1,7 @@
-"""Pyramids: feature maps -> as many feature maps of one number of channels, each of which knows the coarser ones."""
+"""Pyramids: feature maps -> as many feature maps of one number of channels, each of which knows the coarser ones.
+
+A pyramid has `out_channels`, one entry a feature map it returns.
+"""
 
 from __future__ import annotations
 
@@ -11,7 +14,7 @@ from torch import Tensor, nn
 class FPN(nn.Module):
     """A feature pyramid network (Lin et al. 2017, https://arxiv.org/abs/1612.03144, section 3).
 
-    Each map is brought to `out_channels` by a 1x1 convolution, the coarser result is added to it, enlarged by
+    Each feature map is brought to `out_channels` by a 1x1 convolution, the coarser result is added to it, enlarged by
     nearest neighbour, and a 3x3 convolution gives the output. `torchvision.ops.FeaturePyramidNetwork` computes the
     same and loads this module's weights.
     """
@@ -25,24 +28,9 @@ class FPN(nn.Module):
             nn.init.kaiming_uniform_(conv.weight, a=1)
             nn.init.zeros_(conv.bias)
 
-    def forward(self, maps: Sequence[Tensor]) -> list[Tensor]:
-        """Maps [B, in_channels[i], H_i, W_i], finest first -> maps [B, out_channels, H_i, W_i]."""
-        merged = [inner(x) for inner, x in zip(self.inner_blocks, maps, strict=True)]
+    def forward(self, features: Sequence[Tensor]) -> list[Tensor]:
+        """Feature maps [B, in_channels[i], H_i, W_i], finest first -> as many [B, out_channels[i], H_i, W_i]."""
+        merged = [inner(x) for inner, x in zip(self.inner_blocks, features, strict=True)]
         for i in range(len(merged) - 2, -1, -1):
             merged[i] = merged[i] + F.interpolate(merged[i + 1], size=merged[i].shape[-2:], mode="nearest")
         return [layer(x) for layer, x in zip(self.layer_blocks, merged, strict=True)]
-
-
-class WithPyramid(nn.Module):
-    """A trunk and a pyramid on its feature maps: together a backbone."""
-
-    def __init__(self, trunk: nn.Module, pyramid: nn.Module):
-        super().__init__()
-        self.trunk = trunk
-        self.pyramid = pyramid
-        self.out_channels = pyramid.out_channels
-        self.strides = trunk.strides
-
-    def forward(self, pictures: Tensor) -> list[Tensor]:
-        """[B, 3, H, W] -> the pyramid's maps, finest first."""
-        return self.pyramid(self.trunk(pictures))

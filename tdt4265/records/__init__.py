@@ -1,5 +1,4 @@
-"""What a training run leaves to be compared (`record`), runs beside each other (`comparison`), and the making of those
-that are missing (`python -m tdt4265.records`)."""
+"""What a training run leaves to be compared (`record`), and runs beside each other (`comparison`)."""
 
 from tdt4265.records.comparison import (
     TABLE_MARKS,

@@ -62,7 +62,7 @@ def _resampled_map(record: Record) -> np.ndarray:
     """mAP on every resample, over the classes that it holds: float64 [R], NaN where it holds none."""
     found = record.named("resampled")
     if not found or not found[-1]["ap"]:
-        raise RecordError(f"{record.path}: has no AP on resamples of clips; make it anew with tdt4265.records")
+        raise RecordError(f"{record.path}: has no AP on resamples of clips; make it anew with tdt4265.make_records")
     ap = np.ma.masked_invalid(np.array([*found[-1]["ap"].values()], np.float64))
     return ap.mean(axis=0).filled(np.nan)
 
@@ -147,13 +147,16 @@ def _before(name: str, names: list[str]) -> str | None:
 
 def _what_changed(before: dict, now: dict) -> str:
     changed = [key for key in now if key not in ("name", "title") and now[key] != before.get(key)]
-    return "; ".join(f"{key}: {_part_text(now[key])}" for key in changed)
+    return "; ".join(f"{key}: {_change(before.get(key), now[key])}" for key in changed)
 
 
-def _part_text(part: object) -> str:
-    if isinstance(part, dict):
-        return part.get("part", "changed")
-    return (", ".join(map(str, part)) or "none") if isinstance(part, list) else str(part)
+def _change(before: object, now: object) -> str:
+    """The new part by its name, or, of a part that stays, the settings that changed."""
+    if isinstance(now, dict) and isinstance(before, dict) and now.get("part") == before.get("part"):
+        return ", ".join(key for key in now if now[key] != before.get(key))
+    if isinstance(now, list):
+        return ", ".join(item["part"] for item in now) or "none"
+    return now["part"] if isinstance(now, dict) else "none"
 
 
 def _mean_text(values: list[float | None]) -> str:

@@ -1,9 +1,9 @@
 """What a training run leaves to be compared: a header, a line an epoch, and further figures, as JSON Lines.
 
-    {"header": {"recipe": "retinanet", "seed": 0, "hardware": {...}, ...}}
-    {"epoch": {"epoch": 1, "loss": 1.9, "map": 0.01, "lr": 0.0026, "seconds": 63.0, ...}}
-    {"test": {"dataset": "tdt4265", "frames": 14, "map": 0.2, ...}}
-    {"resampled": {"clips": 100, "map": 0.19, "ap": {"car": [0.46, 0.48, ...], ...}, ...}}
+{"header": {"recipe": "retinanet", "seed": 0, "hardware": {...}, ...}}
+{"epoch": {"epoch": 1, "loss": 1.9, "map": 0.01, "lr": 0.0026, "seconds": 63.0, ...}}
+{"test": {"dataset": "tdt4265", "frames": 14, "map": 0.2, ...}}
+{"resampled": {"clips": 100, "map": 0.19, "ap": {"car": [0.46, 0.48, ...], ...}, ...}}
 """
 
 from __future__ import annotations
@@ -90,7 +90,7 @@ class Record:
     def stale(self, parts: dict, fingerprints: dict[str, str], protocol: Protocol) -> str | None:
         """Why the record no longer holds: recipe, data or protocol are not what they were. None where it holds.
 
-        What a recipe names but does not spell out, as the strength of an augmentation, is not seen, nor is other code.
+        Other code is not seen.
 
         parts: the recipe now, `Recipe.as_dict()`. fingerprints: the data's now, {"train": ..., "val": ...}.
         """
@@ -182,7 +182,7 @@ def recorded(kind: str, *recipes: str, dataset: str = "sim", folder: str | Path 
     missing = [name for name in recipes if name not in {record.header["recipe"] for record in found}]
     if missing:
         name = missing[0]
-        command = f"records {name}" if kind in PROTOCOLS else f"train {name} --epochs N"
+        command = f"make_records {name}" if kind in PROTOCOLS else f"train {name} --epochs N"
         raise RecordError(f"{folder}: no record of {name!r} on {dataset}; make it with `python -m tdt4265.{command}`")
     chosen = [record for record in found if record.header["recipe"] in recipes]
     return sorted(chosen, key=lambda record: (recipes.index(record.header["recipe"]), record.header["seed"]))

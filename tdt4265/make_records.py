@@ -1,12 +1,13 @@
 """Makes the recorded runs that are missing or stale, the shortest first, and goes on where it was stopped.
 
-    python -m tdt4265.records                     every recipe, three seeds
-    python -m tdt4265.records fpn --seeds 3 4     one recipe, further seeds
-    python -m tdt4265.records --list              what is there, and what is missing
+    python -m tdt4265.make_records                     every recipe, three seeds
+    python -m tdt4265.make_records fpn --seeds 3 4     one recipe, further seeds
+    python -m tdt4265.make_records --list              what is there, and what is missing
 
-On a GPU these are full-length runs of the reports' networks; without one the small protocol (see `PROTOCOLS`). A record
-goes to assets/records/PROTOCOL as soon as its run has ended; until then the run is under runs/records of the working
-folder, where the same command finds it again. Several of these commands may run side by side on different seeds.
+On a GPU these are full-length runs of the reports' networks; without one the small protocol (`records.PROTOCOLS`). A
+record goes to assets/records/PROTOCOL as soon as its run has ended, and of the recipes in WITH_WEIGHTS the weights to
+assets/weights/PROTOCOL; until then the run is under runs/records of the working folder, where the same command finds it
+again. Several of these commands may run side by side on different seeds.
 """
 
 from __future__ import annotations
@@ -23,9 +24,12 @@ from pathlib import Path
 
 import torch
 
-from tdt4265 import data, describe, devices, records, train, training
+from tdt4265 import data, describe, devices, records, train, training, weights
 from tdt4265.paths import assets
-from tdt4265.recipes import ALL_RECIPES, Recipe
+from tdt4265.recipes import ALL_RECIPES, RECIPES, Recipe
+
+# The small runs of these keep their weights, 2 MB each: the notebooks show what they see.
+WITH_WEIGHTS = (*RECIPES, "focal_loss-sigmoid", "initialization-paper")
 
 
 @dataclass(frozen=True)
@@ -37,11 +41,23 @@ class Wanted:
     dataset: str  # as `data.load` takes it
     fingerprints: dict[str, str]
     seed: int
-    path: Path  # where its record shall be
+    name: str  # of its files: the recipe, the data, the seed
+    folder: Path  # of all records and weights: the course's assets
+
+    @property
+    def path(self) -> Path:
+        """Where its record shall be."""
+        return self.folder / "records" / self.protocol / f"{self.name}.jsonl"
+
+    @property
+    def weights_path(self) -> Path | None:
+        """Where its weights shall be; None: they are not kept."""
+        kept = self.protocol == "small" and self.recipe.name in WITH_WEIGHTS
+        return self.folder / "weights" / self.protocol / f"{self.name}.safetensors" if kept else None
 
     def reason(self) -> str:
         """Why it is to be made: "missing", or what makes its record stale; "" where a record is there that holds."""
-        if not self.path.exists():
+        if not self.path.exists() or (self.weights_path and not self.weights_path.exists()):
             return "missing"
         protocol = records.PROTOCOLS[self.protocol]
         return records.read(self.path).stale(self.recipe.as_dict(), self.fingerprints, protocol) or ""
@@ -69,13 +85,13 @@ def plan(recipes: Sequence[str], seeds: Sequence[int], protocol: str, dataset: s
     wanted = []
     for seed in dict.fromkeys(seeds):
         for recipe in chosen:
-            path = folder / protocol / f"{recipe.name}-{name}-seed{seed}.jsonl"
-            wanted.append(Wanted(recipe, protocol, dataset, fingerprints, seed, path))
+            stem = f"{recipe.name}-{name}-seed{seed}"
+            wanted.append(Wanted(recipe, protocol, dataset, fingerprints, seed, stem, folder))
     return wanted
 
 
 def make(wanted: Wanted, test: str | None) -> records.Record:
-    """Trains, or goes on training, puts the record in its place, and removes the run's folder."""
+    """Trains, or goes on training, puts weights and record in their places, and removes the run's folder."""
     settings = train.resolve(
         wanted.recipe.name,
         epochs=records.PROTOCOLS[wanted.protocol].epochs,
@@ -87,17 +103,19 @@ def make(wanted: Wanted, test: str | None) -> records.Record:
         resume=True,
         test=test,
     )
-    record = train.run(settings).record
-    record.write(wanted.path)
+    run = train.run(settings)
+    if wanted.weights_path:
+        weights.save(run.model, wanted.weights_path, wanted.recipe, run.train.categories)
+    run.record.write(wanted.path)
     shutil.rmtree(settings.output_dir)  # else code that changes later would find this run finished
-    return record
+    return run.record
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Returns the exit status: 0; 1 where a run failed (the others are still made); 2 after one line that says what is
     wrong; 130 when interrupted."""
     options = _parser().parse_args(arguments)
-    folder = Path(options.folder) if options.folder else assets() / "records"
+    folder = Path(options.folder) if options.folder else assets()
     try:
         records.environment()  # notes the commit before anybody makes another
         _check(options)
@@ -107,7 +125,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
             for one in wanted:
                 print(f"{one.path.name:<45}{one.reason() or 'there'}")
             return 0
-        (folder / protocol).mkdir(parents=True, exist_ok=True)
+        (folder / "records" / protocol).mkdir(parents=True, exist_ok=True)
         return _make_all([one for one in wanted if one.reason()], options.test)
     except (train.SettingsError, devices.DeviceError, data.DataError, records.RecordError, OSError) as error:
         print(error, file=sys.stderr)
@@ -143,12 +161,12 @@ def _make_all(missing: Sequence[Wanted], test: str | None) -> int:
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(prog="python -m tdt4265.records", description=__doc__.splitlines()[0])
+    parser = argparse.ArgumentParser(prog="python -m tdt4265.make_records", description=__doc__.splitlines()[0])
     parser.add_argument("recipes", nargs="*", metavar="RECIPE", help="default: all of them")
     parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2], help="default: 0 1 2")
     parser.add_argument("--protocol", choices=list(records.PROTOCOLS), help="default: full on a GPU, else small")
     parser.add_argument("--dataset", default="sim", help="sim (default), sim-clips, tdt4265 or a folder")
-    parser.add_argument("--folder", help="where the records are; default: the course's, assets/records")
+    parser.add_argument("--folder", help="where records/ and weights/ are; default: the course's assets")
     parser.add_argument("--test", metavar="FOLDER", help="after training, also evaluate on this folder's train frames")
     parser.add_argument("--list", action="store_true", help="only say what is there and what is missing")
     return parser
