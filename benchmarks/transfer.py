@@ -2,7 +2,7 @@
 
     python benchmarks/transfer.py REAL_FOLDER [--dataset sim] [--recipe initialization-paper] [--seeds 0 1 2]
         [--frames 6400] [--transforms flip roll] [--out runs/transfer] [--csv TABLE.csv]
-        [--picture PANORAMA.png]
+        [--image PANORAMA.png]
 
 Trains the small network on the dataset's train split until it has seen that many frames, and prints the AP of each
 class on its val split and on the train frames of REAL_FOLDER (a folder in COCO format), and the means over the seeds.
@@ -54,7 +54,7 @@ def main() -> None:
     parser.add_argument("--transforms", nargs="*", default=["flip", "roll"])
     parser.add_argument("--out", default="runs/transfer")
     parser.add_argument("--csv")
-    parser.add_argument("--picture")
+    parser.add_argument("--image")
     options = parser.parse_args()
     recipe = replace(ALL_RECIPES[options.recipe].small(), transforms=tuple(options.transforms))
     train, val = data.load(options.dataset)
@@ -70,8 +70,8 @@ def main() -> None:
             print(pd.DataFrame(rows[-1:]).to_string(index=False, float_format="{:.4f}".format), flush=True)
     table = pd.DataFrame(rows)
     print("\n" + table.to_string(index=False, float_format="{:.4f}".format))
-    if options.picture:
-        draw(model, val, options.picture)
+    if options.image:
+        draw(model, val, options.image)
     if options.csv:
         table.to_csv(options.csv, index=False, float_format="%.4f")
     means = table.drop(columns="seed").groupby("frames of", sort=False).mean(numeric_only=True)

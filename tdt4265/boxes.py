@@ -66,13 +66,13 @@ def iou(boxes: Tensor, anchors: Tensor) -> Tensor:
 
 
 def pad_boxes(boxes: Sequence[Tensor]) -> tuple[Tensor, Tensor]:
-    """Boxes of several pictures as one tensor.
+    """Boxes of several images as one tensor.
 
     Args:
         boxes: B tensors [G_i, 4].
 
     Returns:
-        float32 [B, G, 4] with G the largest G_i, zeros behind a picture's own boxes; and bool [B, G], true for own.
+        float32 [B, G, 4] with G the largest G_i, zeros behind an image's own boxes; and bool [B, G], true for own.
     """
     padded = pad_sequence([b.as_subclass(Tensor).float().reshape(-1, 4) for b in boxes], batch_first=True)
     counts = torch.tensor([len(b) for b in boxes], device=padded.device)
@@ -96,9 +96,9 @@ def match(anchors: Tensor, boxes: Tensor, valid: Tensor, threshold: float = 0.5)
     Returns:
         int64 [B, N]: the index 0..G-1 of the box, -1 for background.
     """
-    pictures, per_picture = valid.shape
-    if per_picture == 0:
-        return torch.full((pictures, len(anchors)), -1, dtype=torch.int64, device=anchors.device)
+    images, per_image = valid.shape
+    if per_image == 0:
+        return torch.full((images, len(anchors)), -1, dtype=torch.int64, device=anchors.device)
     quality = iou(boxes, anchors).masked_fill_(~valid[:, :, None], -1)  # [B, G, N]
 
     best_iou, best_box = quality.max(dim=1)
@@ -106,7 +106,7 @@ def match(anchors: Tensor, boxes: Tensor, valid: Tensor, threshold: float = 0.5)
 
     # Each round gives their best free anchor to all waiting boxes but those that a rival outbids; the rounds are as
     # many as boxes compete for one anchor, usually one or two.
-    order = torch.arange(per_picture, device=anchors.device)
+    order = torch.arange(per_image, device=anchors.device)
     earlier = order[None, :] < order[:, None]  # [i, j]: j comes before i
     waiting = valid
     while waiting.any():
@@ -116,10 +116,10 @@ def match(anchors: Tensor, boxes: Tensor, valid: Tensor, threshold: float = 0.5)
         outbids = (theirs > mine) | ((theirs == mine) & earlier)
         rival = (own_anchor[:, :, None] == own_anchor[:, None, :]) & waiting[:, None, :]
         served = waiting & ~(rival & outbids).any(dim=2)
-        picture, box = served.nonzero(as_tuple=True)
-        anchor = own_anchor[picture, box]
-        matched[picture, anchor] = box
-        quality[picture, :, anchor] = -1  # taken
+        image, box = served.nonzero(as_tuple=True)
+        anchor = own_anchor[image, box]
+        matched[image, anchor] = box
+        quality[image, :, anchor] = -1  # taken
         waiting = waiting & ~served
     return matched
 
@@ -138,8 +138,8 @@ def anchor_targets(matched: Tensor, boxes: Tensor, labels: Tensor, anchors: Tens
     """
     target_labels = torch.zeros_like(matched)
     target_offsets = anchors.new_zeros(*matched.shape, 4)
-    picture, anchor = (matched >= 0).nonzero(as_tuple=True)
-    box = matched[picture, anchor]
-    target_labels[picture, anchor] = labels[picture, box]
-    target_offsets[picture, anchor] = encode(boxes[picture, box], anchors[anchor])
+    image, anchor = (matched >= 0).nonzero(as_tuple=True)
+    box = matched[image, anchor]
+    target_labels[image, anchor] = labels[image, box]
+    target_offsets[image, anchor] = encode(boxes[image, box], anchors[anchor])
     return target_labels, target_offsets

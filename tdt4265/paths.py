@@ -8,7 +8,7 @@ PARTIAL = ".partial"  # how the names of files end that are not written to their
 
 
 def assets() -> Path:
-    """The folder of pictures, sample frames and recorded results.
+    """The folder of images, sample frames and recorded results.
 
     It lies inside the package when the package was installed as a wheel (Colab) and beside it in a checkout.
     """

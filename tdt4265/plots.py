@@ -1,6 +1,6 @@
 """Figures of the course: panoramas with boxes, the detector as a diagram, curves of recorded runs.
 
-Every function draws into a matplotlib figure that it makes and returns. Pictures are float tensors [3, H, W] in 0..1,
+Every function draws into a matplotlib figure that it makes and returns. Images are float tensors [3, H, W] in 0..1,
 boxes are xyxy in pixels, labels count from 1: the model's contract.
 """
 
@@ -160,7 +160,7 @@ def detections(
     return figure
 
 
-PARTS = ("picture", "backbone", "pyramid", "head", "anchors", "loss", "decoding + NMS", "boxes")
+PARTS = ("image", "backbone", "pyramid", "head", "anchors", "loss", "decoding + NMS", "boxes")
 
 
 def detector(texts: Mapping[str, str], changed: str | None = None) -> Figure:
@@ -171,7 +171,7 @@ def detector(texts: Mapping[str, str], changed: str | None = None) -> Figure:
     unknown = sorted(set(texts) - set(PARTS)) + ([changed] if changed not in (None, *texts) else [])
     if unknown:
         raise ValueError(f"no part of the detector is called {unknown[0]!r}: name one of {', '.join(PARTS)}")
-    spine = [part for part in ("picture", "backbone", "pyramid", "head") if part in texts]
+    spine = [part for part in ("image", "backbone", "pyramid", "head") if part in texts]
     places = {part: (2.6 * column, 0.0) for column, part in enumerate(spine)}
     last = 2.6 * len(spine)
     places |= {"anchors": (last - 2.6, -1.5), "loss": (last, -1.5)}

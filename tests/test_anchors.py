@@ -12,7 +12,7 @@ from tdt4265.recipes import fpn, retinanet, ssd
 
 
 def test_equal_to_torchvision_where_both_can_say_it():
-    # torchvision gives scales as shares of the picture, and steps in pixels; ours are pixels.
+    # torchvision gives scales as shares of the image, and steps in pixels; ours are pixels.
     height, width = 64, 96
     scales, ratios, strides = [0.1, 0.3, 0.5], [[2], [2, 3]], [16, 32]
     theirs = DefaultBoxGenerator(ratios, scales=scales, steps=strides, clip=False)
@@ -20,8 +20,8 @@ def test_equal_to_torchvision_where_both_can_say_it():
     ours = Anchors(tuple(strides), sizes)
     shapes = ours.grid_shapes((height, width))
     assert shapes == [(4, 6), (2, 3)]
-    pictures = SimpleNamespace(tensors=torch.zeros(1, 3, height, width), image_sizes=[(height, width)])
-    (wanted,) = theirs(pictures, [torch.zeros(1, 1, *shape) for shape in shapes])
+    images = SimpleNamespace(tensors=torch.zeros(1, 3, height, width), image_sizes=[(height, width)])
+    (wanted,) = theirs(images, [torch.zeros(1, 1, *shape) for shape in shapes])
     assert ours.num_anchors_per_location() == theirs.num_anchors_per_location()
     assert ours.count((height, width)) == len(wanted) == 4 * 6 * 4 + 2 * 3 * 6
     torch.testing.assert_close(ours(shapes), wanted)

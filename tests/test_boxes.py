@@ -23,7 +23,7 @@ def match_one(anchors, boxes, threshold=0.5):
 
 
 def match_by_loops(anchors, boxes, threshold=0.5):
-    """`match` for one picture, one anchor and one box at a time."""
+    """`match` for one image, one anchor and one box at a time."""
     overlap = box_iou(boxes, anchors)
     matched = torch.full((len(anchors),), -1)
     for n in range(len(anchors)):
@@ -111,13 +111,13 @@ def test_every_box_has_an_anchor():
     assert set(range(40)) <= set(matched.tolist())
 
 
-def test_pictures_are_matched_independently_and_padding_is_ignored():
-    pictures = [random_boxes(7, seed=1), torch.zeros(0, 4), random_boxes(1, seed=2)]
-    boxes, valid = pad_boxes(pictures)
+def test_images_are_matched_independently_and_padding_is_ignored():
+    images = [random_boxes(7, seed=1), torch.zeros(0, 4), random_boxes(1, seed=2)]
+    boxes, valid = pad_boxes(images)
     assert boxes.shape == (3, 7, 4) and valid.sum(dim=1).tolist() == [7, 0, 1]
     matched = match(ANCHORS, boxes, valid)
     assert (matched[1] == -1).all()
-    for one, many in zip(pictures, matched, strict=True):
+    for one, many in zip(images, matched, strict=True):
         assert torch.equal(match_one(ANCHORS, one), many)
 
 
@@ -130,8 +130,8 @@ def test_no_boxes_at_all():
 
 
 def test_anchor_targets_lead_back_to_the_boxes():
-    pictures = [random_boxes(5, seed=3), random_boxes(2, seed=4)]
-    boxes, valid = pad_boxes(pictures)
+    images = [random_boxes(5, seed=3), random_boxes(2, seed=4)]
+    boxes, valid = pad_boxes(images)
     labels = torch.tensor([[1, 2, 3, 4, 5], [6, 7, 0, 0, 0]])
     matched = match(ANCHORS, boxes, valid)
     target_labels, target_offsets = anchor_targets(matched, boxes, labels, ANCHORS)

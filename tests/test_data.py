@@ -26,7 +26,7 @@ HEIGHT, WIDTH = 16, 64
 NAMES = ["a_Video00002_10.png", "a_Video00010_0.png", "a_Video00002_9.png"]  # not in time order, as in the real labels
 
 
-def write_picture(path: Path, seed: int = 0) -> np.ndarray:
+def write_image(path: Path, seed: int = 0) -> np.ndarray:
     path.parent.mkdir(parents=True, exist_ok=True)
     pixels = np.random.default_rng(seed).integers(0, 256, (HEIGHT, WIDTH, 3), dtype=np.uint8)
     Image.fromarray(pixels).save(path)
@@ -52,7 +52,7 @@ def contents(split: str = "train") -> dict:
 def write_folder(folder: Path, split: str = "train", content: object = None) -> Path:
     content = contents(split) if content is None else content
     for seed, name in enumerate(NAMES):
-        write_picture(folder / "images" / split / name, seed)
+        write_image(folder / "images" / split / name, seed)
     (folder / f"{split}_annotations.json").write_text(json.dumps(content))
     return folder
 
@@ -182,7 +182,7 @@ def test_what_a_worker_decodes_is_held_for_all(folder, monkeypatch):
     assert copied._held.get(0) is None
 
 
-def test_fingerprint_changes_with_labels_names_and_pictures(folder):
+def test_fingerprint_changes_with_labels_names_and_images(folder):
     def fingerprint() -> str:
         return load(folder)[0].fingerprint
 
@@ -262,7 +262,7 @@ def test_masks(folder, encode):
 # Labels alone ---------------------------------------------------------------------------------------------------------
 
 
-def test_labels_need_no_pictures(tmp_path):
+def test_labels_need_no_images(tmp_path):
     path = tmp_path / "train_annotations.json"
     path.write_text(json.dumps(contents()))
     for labels in (read_labels(path), read_labels(str(tmp_path))):
@@ -389,7 +389,7 @@ def test_missing_folder(tmp_path):
     assert line(tmp_path / "no") == (
         f'{tmp_path}/no: no such folder: give "sample", "sim", "sim-clips", "tdt4265" or a folder in COCO format'
     )
-    with pytest.raises(DataError, match=r"no such folder: give a folder that holds labels\.json and its pictures"):
+    with pytest.raises(DataError, match=r"no such folder: give a folder that holds labels\.json and its images"):
         read_labels(tmp_path / "no" / "labels.json")
 
 
@@ -399,11 +399,11 @@ def test_missing_annotation_file(tmp_path):
     )
 
 
-def test_missing_pictures(folder):
+def test_missing_images(folder):
     (folder / "images/train" / NAMES[0]).unlink()
     said = line(folder)
     assert said == (
-        f"{folder}/train_annotations.json: picture images/train/{NAMES[0]} of image id 5 is missing: "
+        f"{folder}/train_annotations.json: image images/train/{NAMES[0]} of image id 5 is missing: "
         f"put it into {folder}, or remove its image and annotations from the labels"
     )
     (folder / "images/train" / NAMES[2]).unlink()
@@ -447,9 +447,9 @@ BAD_LABELS = {
     "entry that is no dict": (lambda c: c["annotations"].append(3), 'entry 3 of "annotations" has no "id" (and 3 more'),
     "id that is text": (lambda c: change(c, "images", 0, id="5"), "id '5' in \"images\" is not an integer"),
     "duplicate image": (lambda c: change(c, "images", 1, id=5), "image id 5 is there twice: ids must be unique"),
-    "duplicate picture": (
+    "duplicate file": (
         lambda c: change(c, "images", 1, file_name=c["images"][0]["file_name"]),
-        f"picture images/train/{NAMES[0]} is there twice: list every picture once",
+        f"image images/train/{NAMES[0]} is there twice: list every image once",
     ),
     "name that is no text": (lambda c: change(c, "images", 0, file_name=3), "image id 5: file_name 3 is not a name"),
     "size that is none": (lambda c: change(c, "images", 0, width=0), "image id 5: size 0 x 16 is no size in pixels"),
@@ -485,10 +485,10 @@ BAD_LABELS = {
     "negative height": (lambda c: change(c, "annotations", 2, bbox=[1, 2, 3, -4]), "bbox [1, 2, 3, -4] is empty"),
     "beyond the right edge": (
         lambda c: change(c, "annotations", 1, bbox=[60, 8, 5.5, 8]),
-        "annotation id 2: bbox [60, 8, 5.5, 8] is outside the picture of 64 x 16: clip it to the picture or remove it",
+        "annotation id 2: bbox [60, 8, 5.5, 8] is outside the image of 64 x 16: clip it to the image or remove it",
     ),
-    "above": (lambda c: change(c, "annotations", 1, bbox=[60, -1.5, 4, 8]), "is outside the picture of 64 x 16"),
-    "nothing of it inside": (lambda c: change(c, "annotations", 1, bbox=[64, 8, 1, 8]), "is outside the picture"),
+    "above": (lambda c: change(c, "annotations", 1, bbox=[60, -1.5, 4, 8]), "is outside the image of 64 x 16"),
+    "nothing of it inside": (lambda c: change(c, "annotations", 1, bbox=[64, 8, 1, 8]), "is outside the image"),
     "many": (
         lambda c: [change(c, "annotations", i, bbox=[1, 2, 0, 4]) for i in range(3)],
         "annotation id 1: bbox [1, 2, 0, 4] is empty (and 2 more like it)",
@@ -548,52 +548,52 @@ def truncate(path: Path) -> None:
 
 
 def as_jpeg(path: Path) -> None:
-    with Image.open(path) as picture:
-        picture.save(path, "jpeg")
+    with Image.open(path) as image:
+        image.save(path, "jpeg")
 
 
 def in_mode(mode: str):
     def save(path: Path) -> None:
-        with Image.open(path) as picture:
-            picture.convert(mode).save(path)
+        with Image.open(path) as image:
+            image.convert(mode).save(path)
 
     return save
 
 
 BAD_PICTURES = {
-    "truncated": (truncate, "the picture is truncated: replace it"),
-    "truncated JPEG": (lambda path: (as_jpeg(path), truncate(path)), "the picture is truncated: replace it"),
-    "header only": (lambda path: path.write_bytes(path.read_bytes()[:60]), "the picture is truncated: replace it"),
-    "text": (lambda path: path.write_text("no picture"), "not a picture: replace it"),
-    "nothing": (lambda path: path.write_bytes(b""), "not a picture: replace it"),
-    "gray": (in_mode("L"), "the picture's mode is L: save it with 3 channels of 8 bits (RGB)"),
-    "with alpha": (in_mode("RGBA"), "the picture's mode is RGBA: save it with 3 channels of 8 bits (RGB)"),
+    "truncated": (truncate, "the image is truncated: replace it"),
+    "truncated JPEG": (lambda path: (as_jpeg(path), truncate(path)), "the image is truncated: replace it"),
+    "header only": (lambda path: path.write_bytes(path.read_bytes()[:60]), "the image is truncated: replace it"),
+    "text": (lambda path: path.write_text("no image"), "not an image: replace it"),
+    "nothing": (lambda path: path.write_bytes(b""), "not an image: replace it"),
+    "gray": (in_mode("L"), "the image's mode is L: save it with 3 channels of 8 bits (RGB)"),
+    "with alpha": (in_mode("RGBA"), "the image's mode is RGBA: save it with 3 channels of 8 bits (RGB)"),
     "other size": (
         lambda path: Image.new("RGB", (32, HEIGHT)).save(path),
-        "the picture is 32 x 16, its label says 64 x 16: mend one of the two",
+        "the image is 32 x 16, its label says 64 x 16: mend one of the two",
     ),
 }
 
 
 @pytest.mark.parametrize(("damage", "said"), BAD_PICTURES.values(), ids=BAD_PICTURES)
-def test_bad_pictures(folder, damage, said):
+def test_bad_images(folder, damage, said):
     first, second = (folder / "images/train" / NAMES[i] for i in (2, 0))
     damage(first)
     assert line(folder) == f"{first}: {said}"
     damage(second)
-    assert line(folder) == f"{first}: {said} (unusable pictures: 2)"
+    assert line(folder) == f"{first}: {said} (unusable images: 2)"
 
 
-def test_jpeg_pictures_are_fine(folder):
+def test_jpeg_images_are_fine(folder):
     as_jpeg(folder / "images/train" / NAMES[0])
     assert load(folder)[0][1][0].shape == (3, HEIGHT, WIDTH)
 
 
-def test_a_picture_broken_inside_is_named_when_it_is_served(folder):
+def test_a_image_broken_inside_is_named_when_it_is_served(folder):
     path = folder / "images/train" / NAMES[0]
     content = bytearray(path.read_bytes())
     content[len(content) // 2 : len(content) // 2 + 200] = bytes(200)
     path.write_bytes(content)
     train, _ = load(folder)
-    with pytest.raises(DataError, match=rf"{NAMES[0]}: cannot be decoded .*: replace the picture"):
+    with pytest.raises(DataError, match=rf"{NAMES[0]}: cannot be decoded .*: replace the image"):
         train[1]

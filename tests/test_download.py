@@ -67,12 +67,12 @@ def labels(split: str) -> bytes:
 
 
 def bundle(prefix: str = "", **replaced: bytes | None) -> bytes:
-    """A zip of the dataset's layout; `train`, `val`, `picture` or `extra` replaces a part, None leaves it out."""
+    """A zip of the dataset's layout; `train`, `val`, `image` or `extra` replaces a part, None leaves it out."""
     parts = {
         f"{prefix}train_annotations.json": replaced.get("train", labels("train")),
         f"{prefix}val_annotations.json": replaced.get("val", labels("val")),
         f"{prefix}images/train/a_Video00000_0.png": frame(),
-        f"{prefix}images/val/a_Video00000_0.png": replaced.get("picture", frame()),
+        f"{prefix}images/val/a_Video00000_0.png": replaced.get("image", frame()),
         "../outside.txt": replaced.get("extra"),
     }
     buffer = io.BytesIO()
@@ -154,10 +154,10 @@ def test_a_bad_archive_is_refused_and_removed(server, tmp_path, content, said):
     assert not (tmp_path.parent / "outside.txt").exists()
 
 
-def test_a_broken_picture_inside_is_named_and_the_archive_kept(server, tmp_path):
-    server.content = bundle(picture=frame()[:-20])
+def test_a_broken_image_inside_is_named_and_the_archive_kept(server, tmp_path):
+    server.content = bundle(image=frame()[:-20])
     said = line(server, tmp_path / "real")
-    assert said == f"{tmp_path}/real.zip/images/val/a_Video00000_0.png: the picture is truncated: replace it"
+    assert said == f"{tmp_path}/real.zip/images/val/a_Video00000_0.png: the image is truncated: replace it"
     assert [path.name for path in tmp_path.iterdir()] == ["real.zip"]
 
 

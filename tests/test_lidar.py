@@ -125,7 +125,7 @@ def test_projecting_undoes_the_beams():
         np.testing.assert_allclose((column - grid[1] + 512) % 1024 - 512, 0, atol=2e-3)
 
 
-def test_heading_turns_the_picture():
+def test_heading_turns_the_image():
     turned = world(Box(1, 20, 0, (2, 2, 1.5)), sensor_path=np.tile([0, 0, HEIGHT, np.pi / 2], (10, 1)))
     columns = np.flatnonzero((shot(turned).users == 0).any(0))
     assert columns.mean() == pytest.approx(768, abs=1), "ahead is +y, so +x lies to the right"
@@ -260,10 +260,10 @@ def test_weak_returns_are_lost():
 
 def test_exposure_is_linear_between_two_percentiles():
     channel = np.linspace(0, 1, 1001).reshape(7, 143)
-    picture = sensor.expose(channel, 5, 90)
-    assert picture.ravel()[50] == 0 and picture.ravel()[900] == round(0.9 * 255) and picture.max() == 255
+    image = sensor.expose(channel, 5, 90)
+    assert image.ravel()[50] == 0 and image.ravel()[900] == round(0.9 * 255) and image.max() == 255
     expected = np.clip((channel - 0.05) / 0.85 * 0.9, 0, 1) * 255
-    np.testing.assert_allclose(picture, expected, atol=0.51)
+    np.testing.assert_allclose(image, expected, atol=0.51)
     empty = sensor.expose(channel, 5, 90, measured=np.zeros_like(channel, bool))
     assert (empty == 0).all()
 
@@ -379,12 +379,12 @@ def finished(tmp_path_factory):
 
 def test_the_layout_is_the_real_datasets(finished):
     names = [path for path in digest(finished) if not path.startswith(".")]
-    pictures = [f"images/train/sim_Video0000{c}_{f}.png" for c in range(2) for f in (0, 5, 10)]
-    pictures += [f"images/val/sim_Video00002_{f}.png" for f in (0, 5)]
-    assert sorted(names) == sorted([*pictures, "train_annotations.json", "val_annotations.json"])
+    images = [f"images/train/sim_Video0000{c}_{f}.png" for c in range(2) for f in (0, 5, 10)]
+    images += [f"images/val/sim_Video00002_{f}.png" for f in (0, 5)]
+    assert sorted(names) == sorted([*images, "train_annotations.json", "val_annotations.json"])
     content = json.loads((finished / "train_annotations.json").read_text())
-    assert [i["file_name"] for i in content["images"]] == pictures[:6]
-    assert content["images"][0] == {"id": 1, "width": 1024, "height": 128, "file_name": pictures[0]}
+    assert [i["file_name"] for i in content["images"]] == images[:6]
+    assert content["images"][0] == {"id": 1, "width": 1024, "height": 128, "file_name": images[0]}
     assert content["categories"][0] == {"id": 1, "name": "car", "supercategory": ""} and len(content["categories"]) == 8
     ids = [a["id"] for a in content["annotations"]]
     assert len(set(ids)) == len(ids) >= 12

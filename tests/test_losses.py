@@ -20,14 +20,14 @@ ANCHORS = SSD_ANCHORS(SSD_ANCHORS.grid_shapes((64, 64)))
 LOSSES = [MultiboxLoss(), SoftmaxFocalLoss(), SigmoidFocalLoss()]
 
 
-def scene(pictures=2, classes=5, seed=0):
+def scene(images=2, classes=5, seed=0):
     """Random network outputs, and the targets of random boxes."""
     g = torch.Generator().manual_seed(seed)
-    corner = 40 * torch.rand(pictures, 3, 2, generator=g)
-    boxes = list(torch.cat([corner, corner + 6 + 15 * torch.rand(pictures, 3, 2, generator=g)], dim=-1))
-    labels = list(torch.randint(1, classes, (pictures, 3), generator=g))
-    logits = torch.randn(pictures, len(ANCHORS), classes, generator=g)
-    offsets = torch.randn(pictures, len(ANCHORS), 4, generator=g)
+    corner = 40 * torch.rand(images, 3, 2, generator=g)
+    boxes = list(torch.cat([corner, corner + 6 + 15 * torch.rand(images, 3, 2, generator=g)], dim=-1))
+    labels = list(torch.randint(1, classes, (images, 3), generator=g))
+    logits = torch.randn(images, len(ANCHORS), classes, generator=g)
+    offsets = torch.randn(images, len(ANCHORS), 4, generator=g)
     padded, valid = pad_boxes(boxes)
     targets = anchor_targets(match(ANCHORS, padded, valid), padded, torch.stack(labels), ANCHORS)
     return logits, offsets, *targets, boxes, labels
@@ -64,7 +64,7 @@ def test_multibox_equals_loops():
 
 
 def test_multibox_equals_torchvision_values_and_gradients():
-    logits, offsets, labels, targets, boxes, classes = scene(pictures=3, seed=1)
+    logits, offsets, labels, targets, boxes, classes = scene(images=3, seed=1)
     logits.requires_grad_(), offsets.requires_grad_()
     ours = MultiboxLoss()(logits, offsets, labels, targets)
     our_gradients = torch.autograd.grad(sum(ours.values()), [logits, offsets])
@@ -135,7 +135,7 @@ def test_softmax_focal_has_a_gradient_where_it_is_certain(gamma):
 
 
 def test_sigmoid_focal_equals_loops():
-    logits, offsets, labels, targets, *_ = scene(pictures=1, seed=5)
+    logits, offsets, labels, targets, *_ = scene(images=1, seed=5)
     logits, total = logits[..., 1:], 0.0
     for n in range(len(ANCHORS)):
         for k in range(logits.shape[-1]):
@@ -200,7 +200,7 @@ torch.distributed.destroy_process_group()  # left open, it may abort the interpr
 
 
 def test_two_processes_have_the_gradients_of_one(tmp_path):
-    """A picture each, of which one has few positive anchors: averaged, the gradients are those of both together."""
+    """An image each, of which one has few positive anchors: averaged, the gradients are those of both together."""
     logits, offsets, labels, targets, *_ = scene()
     labels[1, labels[1].nonzero()[2:]] = 0
     assert 2 == (labels[1] > 0).sum() < (labels[0] > 0).sum()

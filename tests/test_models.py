@@ -35,7 +35,7 @@ def small(name, num_classes=9):
     return RECIPES[name].small().build_model(num_classes)
 
 
-def picture(height=128, width=128, seed=0):
+def noise(height=128, width=128, seed=0):
     return torch.rand(3, height, width, generator=torch.Generator().manual_seed(seed))
 
 
@@ -190,7 +190,7 @@ def test_group_norm_has_groups_of_eight():
 @pytest.mark.parametrize("name", ["ssd", "retinanet"])
 def test_contract(name):
     model = small(name)
-    images = [picture(128, 256), picture(96, 100, seed=1)]
+    images = [noise(128, 256), noise(96, 100, seed=1)]
     targets = [target([[10, 20, 30, 60], [100, 30, 108, 50]], [1, 7]), target([[0, 0, 100, 96]], [3])]
     losses = model(images, targets)
     assert sorted(losses) == ["bbox_regression", "classification"]
@@ -212,13 +212,13 @@ def test_contract(name):
 
 @pytest.mark.parametrize("name", ["ssd", "fpn", "focal_loss", "retinanet", "initialization"])
 def test_a_batch_without_any_box_has_finite_losses(name):
-    losses = small(name)([picture(), picture()], [target([], []), target([], [])])
+    losses = small(name)([noise(), noise()], [target([], []), target([], [])])
     assert all(value.isfinite() for value in losses.values()) and losses["bbox_regression"] == 0
 
 
 def test_normalises_and_pads_right_and_below():
     model = small("ssd")
-    first, second = picture(100, 60), picture(40, 130)
+    first, second = noise(100, 60), noise(40, 130)
     batch = model.batch([first, second])
     assert batch.shape == (2, 3, 128, 256)  # whole cells of 128 pixels
     mean, std = torch.tensor(IMAGE_MEAN).view(3, 1, 1), torch.tensor(IMAGE_STD).view(3, 1, 1)
@@ -299,9 +299,9 @@ def test_targets_reach_the_loss_as_they_were_given():
     by_hand = anchor_targets(match(anchors, padded, valid), padded, torch.tensor([labels]), anchors)
     assert torch.equal(target_labels, by_hand[0]) and torch.equal(target_offsets, by_hand[1])
     model.head = Oracle(20 * nn.functional.one_hot(target_labels, 9).float(), target_offsets)
-    losses = model([picture()], [target(boxes, labels)])
+    losses = model([noise()], [target(boxes, labels)])
     assert losses["classification"] < 1e-4 and losses["bbox_regression"] < 1e-6
-    (detection,) = model.eval()([picture()])
+    (detection,) = model.eval()([noise()])
     order = detection["labels"].argsort()
     assert detection["labels"][order].tolist() == sorted(labels)
     wanted = torch.tensor(boxes)[torch.tensor(labels).argsort()]
@@ -311,7 +311,7 @@ def test_targets_reach_the_loss_as_they_were_given():
 def test_outputs_and_assign_are_what_losses_and_detections_are_made_of():
     model = small("initialization")
     model.score_thresh = 0.001
-    images, targets = [picture(), picture(100, 60, seed=1)], [target([[10.0, 20, 30, 60]], [1]), target([], [])]
+    images, targets = [noise(), noise(100, 60, seed=1)], [target([[10.0, 20, 30, 60]], [1]), target([], [])]
     found = model.outputs(images)
     assert [tuple(x.shape[-2:]) for x in found.features] == model.anchors.grid_shapes((128, 128))
     assert [x.shape for x in found[1:3]] == [(2, len(found.anchors), size) for size in (9, 4)]
@@ -328,11 +328,11 @@ def test_same_result_under_autocast():
     original = model.detections
     model.detections = lambda logits, offsets, *rest: (seen.update(logits=logits), original(logits, offsets, *rest))[1]
     with torch.no_grad(), torch.autocast("cpu", dtype=torch.bfloat16):
-        (found,) = model([picture()])
+        (found,) = model([noise()])
     assert seen["logits"].dtype == found["boxes"].dtype == found["scores"].dtype == torch.float32
     model.train()
     with torch.autocast("cpu", dtype=torch.bfloat16):
-        losses = model([picture()], [target([[10, 20, 30, 60]], [1])])
+        losses = model([noise()], [target([[10, 20, 30, 60]], [1])])
     assert all(value.dtype == torch.float32 and value.isfinite() for value in losses.values())
 
 
@@ -370,7 +370,7 @@ GOOD = ([[10, 20, 30, 60]], [1])
 )
 def test_targets_that_break_the_contract(targets, message):
     with pytest.raises(ValueError, match=message) as error:
-        small("ssd")([picture(), picture()], targets)
+        small("ssd")([noise(), noise()], targets)
     assert "\n" not in str(error.value)
 
 
@@ -378,7 +378,7 @@ def test_targets_that_break_the_contract(targets, message):
     ("images", "message"),
     [
         ([], "the list of images is empty"),
-        ([picture(), torch.zeros(1, 8, 8)], r"image 1: expected a float tensor .*, got torch.float32 \[1, 8, 8\]"),
+        ([noise(), torch.zeros(1, 8, 8)], r"image 1: expected a float tensor .*, got torch.float32 \[1, 8, 8\]"),
         ([torch.zeros(3, 8, 8, dtype=torch.uint8)], "image 0: expected a float tensor .* got torch.uint8"),
         ([torch.zeros(1, 3, 8, 8)], "image 0: expected a float tensor"),
     ],

@@ -50,7 +50,7 @@ def test_detections_below_the_threshold_are_left_out(image):
     assert [text.get_text() for text in found.texts] == ["0.90"]
 
 
-def test_channels_are_in_the_pictures_order(image):
+def test_channels_are_in_the_images_order(image):
     figure = plots.channels(image)
     for index, ax in enumerate(figure.axes):
         assert ax.get_ylabel().startswith(plots.CHANNELS[index])
@@ -58,7 +58,7 @@ def test_channels_are_in_the_pictures_order(image):
 
 
 def test_detector_fills_the_part_that_changes():
-    figure = plots.detector({"picture": "3 x 128 x 1024", "backbone": "basic", "head": "3x3"}, changed="head")
+    figure = plots.detector({"image": "3 x 128 x 1024", "backbone": "basic", "head": "3x3"}, changed="head")
     filled = [patch for patch in figure.axes[0].patches if to_hex(patch.get_facecolor()) == "#ffd76b"]
     assert len(filled) == 1
 

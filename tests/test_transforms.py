@@ -15,7 +15,7 @@ BOXES = torch.tensor([[100, 40, 180, 90], [400, 20, 460, 60], [800, 60, 1000, 12
 
 
 def sample(masks: bool = False) -> tuple[tv_tensors.Image, dict]:
-    """A black picture with three rectangles, and the target that says so; half of each box counts as its area."""
+    """A black image with three rectangles, and the target that says so; half of each box counts as its area."""
     image = torch.zeros(3, HEIGHT, WIDTH)
     drawn = torch.zeros(3, HEIGHT, WIDTH, dtype=torch.uint8)
     for i, (x1, y1, x2, y2) in enumerate(BOXES.tolist()):
@@ -118,7 +118,7 @@ def test_boxes_follow_the_pixels_around_the_ring(columns):
         # Half of a box counts as its area, of its parts too.
         assert target["area"][parts].sum() == painted.sum() / 2
     assert len(target["labels"]) == 3 + sum(painted_at_both_edges(channel) for channel in image)
-    # Back again it is the very same picture, and what was cut is whole.
+    # Back again it is the very same image, and what was cut is whole.
     image, target = roll(image, target, -columns)
     assert torch.equal(image, before[0])
     assert boxes_of(target) == boxes_of(before[1])

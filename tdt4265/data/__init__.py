@@ -21,7 +21,7 @@ def load(source: str | Path = "sim", *, masks: bool = False) -> tuple[CocoDetect
     few frames of each; "sim-clips": a few streets with many frames, as the real dataset has them. Both are generated
     into the cache folder on first use, and anew when the simulator has changed. "tdt4265": the real dataset
     (`tdt4265_folder` says where). Anything else: a folder in COCO format that holds train_annotations.json and its
-    pictures. Without val_annotations.json val is the train dataset itself, and a line says so.
+    images. Without val_annotations.json val is the train dataset itself, and a line says so.
     masks: targets also hold each object's mask; the labels must have them.
 
     Raises DataError, one line, for whatever is missing or wrong.

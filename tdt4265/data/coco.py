@@ -1,6 +1,6 @@
 """A folder in COCO format becomes a dataset, or one line that says what is wrong with it.
 
-The layout is the TDT4265 dataset's: `train_annotations.json` (and `val_annotations.json`) beside the pictures that its
+The layout is the TDT4265 dataset's: `train_annotations.json` (and `val_annotations.json`) beside the images that its
 `file_name` entries point to, as `images/train/trip007_glos_Video00000_85.png`: clip, then frame number.
 Everything is checked when the dataset is made, so that no run of an hour ends at a broken file.
 """
@@ -28,7 +28,7 @@ from torchvision import tv_tensors
 # Labels drawn by hand touch the border; this much beyond it, in pixels, is rounding and is clipped, more is a mistake.
 TOLERANCE = 1.0
 
-# The bytes that end a complete file of each format: cheaper to look for than to decode every picture.
+# The bytes that end a complete file of each format: cheaper to look for than to decode every image.
 END_MARK = {"PNG": b"IEND\xaeB`\x82", "JPEG": b"\xff\xd9"}
 
 
@@ -42,10 +42,10 @@ class DataError(ValueError):
 
 @dataclass(frozen=True)
 class Labels:
-    """The labels of one annotation file, checked; no picture is needed.
+    """The labels of one annotation file, checked; no image is needed.
 
     path: the file. coco: its content as a COCO dict (`info`, `images`, `annotations`, `categories`): images in time
-    order, boxes clipped to the picture, `area` and `iscrowd` in every annotation, annotation ids from 1.
+    order, boxes clipped to the image, `area` and `iscrowd` in every annotation, annotation ids from 1.
     """
 
     path: Path
@@ -91,7 +91,7 @@ class CocoDetection(torch.utils.data.Dataset):
     held_bytes: how much memory decoded frames may take, so that each is decoded once; those beyond it are decoded each
     time they are asked for, with 0 all of them.
 
-    Raises DataError when the folder, a label or a picture is unusable.
+    Raises DataError when the folder, a label or an image is unusable.
     """
 
     def __init__(
@@ -109,7 +109,7 @@ class CocoDetection(torch.utils.data.Dataset):
         self.num_classes = max(self.categories) + 1  # background is class 0
         self.image_ids = [image["id"] for image in self.coco["images"]]
         self._annotations = annotations_by_image(self.coco)
-        check_pictures(self.folder, self.labels)
+        check_image_files(self.folder, self.labels)
         if masks:
             check_masks(self.labels)
         self._held = HeldFrames([(image["height"], image["width"], 3) for image in self.coco["images"]], held_bytes)
@@ -128,7 +128,7 @@ class CocoDetection(torch.utils.data.Dataset):
         return (image, target) if self.transforms is None else self.transforms(image, target)
 
     def file_name(self, index: int) -> str:
-        """The picture's name as the labels give it, relative to the folder."""
+        """The image's name as the labels give it, relative to the folder."""
         return self.coco["images"][index]["file_name"]
 
     def with_transforms(self, transforms: Callable | None) -> "CocoDetection":
@@ -139,7 +139,7 @@ class CocoDetection(torch.utils.data.Dataset):
 
     @cached_property
     def fingerprint(self) -> str:
-        """12 hex digits that change with the labels and with the name or size in bytes of any picture."""
+        """12 hex digits that change with the labels and with the name or size in bytes of any image."""
         sizes = [(self.folder / image["file_name"]).stat().st_size for image in self.coco["images"]]
         content = json.dumps([self.coco, sizes], sort_keys=True)
         return hashlib.sha256(content.encode()).hexdigest()[:12]
@@ -169,7 +169,7 @@ class CocoDetection(torch.utils.data.Dataset):
 
 
 class HeldFrames:
-    """Pictures of known shapes, uint8, in memory that forked processes share: what one has decoded all of them find.
+    """Images of known shapes, uint8, in memory that forked processes share: what one has decoded all of them find.
 
     So a training's workers, new in every epoch, need not begin anew, and hold no copies. A process that is not forked
     (a worker on Windows or macOS) gets an empty one, which holds nothing.
@@ -187,14 +187,14 @@ class HeldFrames:
         return HeldFrames, ((), 0)
 
     def get(self, index: int) -> np.ndarray | None:
-        """The picture, or None where it is not held (yet)."""
+        """The image, or None where it is not held (yet)."""
         return self._place(index) if index < len(self._ends) and self._there[index] else None
 
     def put(self, index: int, pixels: np.ndarray) -> None:
-        """Hold a picture, if there is room for it."""
+        """Hold an image, if there is room for it."""
         if index < len(self._ends) and pixels.shape == self._shapes[index]:
             self._place(index)[:] = pixels
-            self._there[index] = 1  # last: nobody sees half a picture
+            self._there[index] = 1  # last: nobody sees half an image
 
     def _place(self, index: int) -> np.ndarray:
         end, shape = self._ends[index], self._shapes[index]
@@ -208,7 +208,7 @@ def read_labels(path: str | Path) -> Labels:
         path = path / "train_annotations.json"
     if not path.is_file():
         if not path.parent.is_dir():
-            raise DataError(f"{path.parent}: no such folder: give a folder that holds {path.name} and its pictures")
+            raise DataError(f"{path.parent}: no such folder: give a folder that holds {path.name} and its images")
         raise DataError(f"{path}: no such file: put the labels, in COCO format, there under this name")
     content = read_json(path)
     check_structure(path, content)
@@ -255,18 +255,18 @@ def read_json(path: Path) -> object:
 
 
 def read_pixels(path: Path) -> np.ndarray:
-    """uint8 [H, W, 3] of an 8-bit picture of three channels."""
+    """uint8 [H, W, 3] of an 8-bit image of three channels."""
     try:
-        with Image.open(path) as picture:
-            return np.array(picture)
+        with Image.open(path) as image:
+            return np.array(image)
     except (OSError, SyntaxError, ValueError) as error:  # PIL says SyntaxError of a broken PNG chunk
-        raise DataError(f"{path}: cannot be decoded ({error}): replace the picture") from None
+        raise DataError(f"{path}: cannot be decoded ({error}): replace the image") from None
 
 
 def decode_mask(segmentation: dict | list, height: int, width: int) -> np.ndarray:
     """uint8 [H, W], 1 where the object is, from COCO's polygons or run-length code (compressed or not).
 
-    Raises ValueError for a code that does not describe the whole picture.
+    Raises ValueError for a code that does not describe the whole image.
     """
     if isinstance(segmentation, list):
         segmentation = rle.merge(rle.frPyObjects(segmentation, height, width))
@@ -274,7 +274,7 @@ def decode_mask(segmentation: dict | list, height: int, width: int) -> np.ndarra
         segmentation = rle.frPyObjects(segmentation, height, width)
     mask = rle.decode(segmentation)
     if mask.sum() != rle.area(segmentation):  # pycocotools leaves what the runs do not reach uninitialised
-        raise ValueError("its runs do not fill the picture")
+        raise ValueError("its runs do not fill the image")
     return mask
 
 
@@ -361,9 +361,9 @@ def check_images(path: Path, images: list[dict]) -> None:
         for image in images
         if not isinstance(image["file_name"], str) or not image["file_name"]
     )
-    refuse(path, faults, "give the picture's path, relative to the folder")
+    refuse(path, faults, "give the image's path, relative to the folder")
     repeated = duplicates(image["file_name"] for image in images)
-    refuse(path, (f"picture {name} is there twice" for name in repeated), "list every picture once")
+    refuse(path, (f"image {name} is there twice" for name in repeated), "list every image once")
     faults = (
         f"image id {image['id']}: size {image['width']!r} x {image['height']!r} is no size in pixels"
         for image in images
@@ -438,14 +438,14 @@ def check_boxes(path: Path, annotations: list[dict], sizes: dict[int, tuple[int,
     refuse(path, faults(malformed, "is malformed"), "give four numbers, x, y, width, height")
     refuse(path, faults(infinite, "is not finite"), "give it finite numbers or remove it")
     refuse(path, faults(empty, "is empty"), "give it a positive width and height or remove it")
-    refuse(path, faults(outside, "is outside the picture of {width} x {height}"), "clip it to the picture or remove it")
+    refuse(path, faults(outside, "is outside the image of {width} x {height}"), "clip it to the image or remove it")
 
 
 def check_masks(labels: Labels) -> None:
-    """Every annotation has a mask that fits its picture."""
+    """Every annotation has a mask that fits its image."""
     sizes = {image["id"]: [image["height"], image["width"]] for image in labels.coco["images"]}
     unusable = (e for e in labels.coco["annotations"] if not is_mask(e.get("segmentation"), sizes[e["image_id"]]))
-    mend = 'give it a "segmentation" of the picture\'s size (polygons or run-length code), or load without masks'
+    mend = 'give it a "segmentation" of the image\'s size (polygons or run-length code), or load without masks'
     refuse(labels.path, (f"annotation id {entry['id']} has no usable mask" for entry in unusable), mend)
 
 
@@ -459,34 +459,34 @@ def is_polygon(polygon: object) -> bool:
     return isinstance(polygon, list) and len(polygon) >= 6 and len(polygon) % 2 == 0 and all(map(is_number, polygon))
 
 
-def check_pictures(folder: Path, labels: Labels) -> None:
-    """Every picture is there, complete, RGB and of the size its label says: files are read at both ends only."""
+def check_image_files(folder: Path, labels: Labels) -> None:
+    """Every image is there, complete, RGB and of the size its label says: files are read at both ends only."""
     images = labels.coco["images"]
     missing = (image for image in images if not (folder / image["file_name"]).is_file())
-    faults = (f"picture {image['file_name']} of image id {image['id']} is missing" for image in missing)
+    faults = (f"image {image['file_name']} of image id {image['id']} is missing" for image in missing)
     refuse(labels.path, faults, f"put it into {folder}, or remove its image and annotations from the labels")
-    faults = [picture_fault(folder / image["file_name"], image["width"], image["height"]) for image in images]
+    faults = [image_fault(folder / image["file_name"], image["width"], image["height"]) for image in images]
     faults = [fault for fault in faults if fault]
     if faults:
-        raise DataError(faults[0] + (f" (unusable pictures: {len(faults)})" if len(faults) > 1 else ""))
+        raise DataError(faults[0] + (f" (unusable images: {len(faults)})" if len(faults) > 1 else ""))
 
 
-def picture_fault(path: Path, width: int, height: int) -> str | None:
-    """One line that says what is wrong with the picture and how to mend it, or None."""
+def image_fault(path: Path, width: int, height: int) -> str | None:
+    """One line that says what is wrong with the image and how to mend it, or None."""
     try:
-        with Image.open(path) as picture:
-            if picture.size != (width, height):
-                size = f"{picture.width} x {picture.height}"
-                return f"{path}: the picture is {size}, its label says {width} x {height}: mend one of the two"
-            if picture.mode != "RGB":
-                return f"{path}: the picture's mode is {picture.mode}: save it with 3 channels of 8 bits (RGB)"
-            mark = END_MARK.get(picture.format)
+        with Image.open(path) as image:
+            if image.size != (width, height):
+                size = f"{image.width} x {image.height}"
+                return f"{path}: the image is {size}, its label says {width} x {height}: mend one of the two"
+            if image.mode != "RGB":
+                return f"{path}: the image's mode is {image.mode}: save it with 3 channels of 8 bits (RGB)"
+            mark = END_MARK.get(image.format)
             if mark is None:
-                picture.load()  # a format whose end cannot be told: decode it all
+                image.load()  # a format whose end cannot be told: decode it all
             elif mark not in tail(path):
-                return f"{path}: the picture is truncated: replace it"
+                return f"{path}: the image is truncated: replace it"
     except UnidentifiedImageError:
-        return f"{path}: not a picture: replace it"
+        return f"{path}: not an image: replace it"
     except (OSError, SyntaxError) as error:
         return f"{path}: cannot be read ({error}): replace it"
     return None

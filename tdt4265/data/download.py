@@ -81,7 +81,7 @@ def request(url: str, start: int) -> http.client.HTTPResponse:
 
 
 def unpack(archive: Path, folder: Path) -> None:
-    """Unpack beside `folder`, check every label and picture, then put the whole in its place.
+    """Unpack beside `folder`, check every label and image, then put the whole in its place.
 
     An archive that is broken or something else is removed, so that the next call fetches it anew.
     """

@@ -1,6 +1,6 @@
 """How near a simulated train split comes to the real one, figure by figure.
 
-What a folder's pictures and boxes tell is measured alike in real and in simulated folders; distances come from the
+What a folder's images and boxes tell is measured alike in real and in simulated folders; distances come from the
 heights of boxes. What only a simulator knows (which box belongs to which road user, and whether that moves) is compared
 with what was counted by hand in real clips.
 """
@@ -108,7 +108,7 @@ class Boxes:
 
     @property
     def whole(self) -> np.ndarray:
-        """Boxes that no edge of the picture cuts."""
+        """Boxes that no edge of the image cuts."""
         x1, y1, x2, y2 = self.corners.T
         return (x1 > 1) & (y1 > 1) & (x2 < COLUMNS - 1) & (y2 < ROWS - 1)
 
@@ -121,15 +121,15 @@ def measure(folder: str | Path) -> list[Row]:
         raise ValueError(f"{path}: isn't there; finish the simulation first (python -m tdt4265.lidar {folder})")
     content = json.loads(path.read_text())
     boxes = Boxes.of(content)
-    rows = picture_rows(folder, content["images"], boxes) + share_rows(boxes) + size_rows(boxes) + place_rows(boxes)
+    rows = image_rows(folder, content["images"], boxes) + share_rows(boxes) + size_rows(boxes) + place_rows(boxes)
     rows += motion_rows(content["images"], boxes)
     return rows + truth_rows(content["annotations"], boxes)
 
 
-# What the pictures tell -----------------------------------------------------------------------------------------------
+# What the images tell -----------------------------------------------------------------------------------------------
 
 
-def picture_rows(folder: Path, images: list[dict], boxes: Boxes) -> list[Row]:
+def image_rows(folder: Path, images: list[dict], boxes: Boxes) -> list[Row]:
     counts = np.zeros((3, 256))
     figures: dict[str, list[float]] = {}
     for index, image in enumerate(images):

@@ -1,6 +1,6 @@
 """A simulated dataset on disk: frames, labels, and a way to go on after an interruption.
 
-A frame's picture is written first, then a file with its labels in the hidden folder `.parts`; a frame with such a file
+A frame's image is written first, then a file with its labels in the hidden folder `.parts`; a frame with such a file
 is done. When all frames of a split are done their labels become the split's annotation file. Every file appears whole,
 or not at all.
 """
@@ -30,7 +30,7 @@ from .scene import World
 from .sensor import COLUMNS, ROWS, Frame, Sensor
 
 CATEGORIES = ("car", "truck", "bus", "motorcycle", "bicycle", "scooter", "person", "rider")  # ids 1 to 8
-VERSION = 3  # to be raised when the same seed gives other pictures or labels
+VERSION = 3  # to be raised when the same seed gives other images or labels
 SETTINGS = ".simulation.json"
 PARTS = ".parts"
 CHUNK = 10  # frames a worker renders before it reports, and may turn to another clip
@@ -128,7 +128,7 @@ def is_stale(out: Path) -> bool:
 
 
 def copy_labels(source: str | Path, out: str | Path) -> Path:
-    """Writes a finished folder's labels to OUT without the masks: for what counts boxes and needs no picture."""
+    """Writes a finished folder's labels to OUT without the masks: for what counts boxes and needs no image."""
     Path(out).mkdir(parents=True, exist_ok=True)
     for split in ("train", "val"):
         content = json.loads(_labels_file(Path(source), split).read_text())
@@ -274,7 +274,7 @@ def labels(frame: Frame, categories: list[int], rng: np.random.Generator) -> lis
     categories: each road user's, 0 for one without labels. rng: for the unevenness of boxes drawn by hand.
 
     As in the real dataset a box encloses the whole of its road user, whatever hides a part of it, and ends at the
-    picture's edges; one across the seam of the ring gets a box at either edge. A road user of whom less than about a
+    image's edges; one across the seam of the ring gets a box at either edge. A road user of whom less than about a
     third (`MIN_SHARE`) is seen gets none, unless that is 200 pixels, nor do parts of less than 6 visible pixels,
     narrower than 2 columns or lower than 7 rows (people: 8). `segmentation` is the visible part.
     Beyond COCO's format: `track_id` (the road user's index) and `distance` (metres).
@@ -313,7 +313,7 @@ def _silhouette(frame: Frame, user: int) -> float:
 
 
 def loosened(box: np.ndarray, name: str, rng: np.random.Generator) -> np.ndarray:
-    """The box x1, y1, x2, y2 as somebody would draw it, upper and lower edge within the picture."""
+    """The box x1, y1, x2, y2 as somebody would draw it, upper and lower edge within the image."""
     aside, upright = SLACK_THIN.get(name, SLACK)
     aside += SLACK_SHARE.get(name, 0.0) * (box[2] - box[0])
     jitter = JITTER_THIN if name in SLACK_THIN else JITTER
@@ -323,7 +323,7 @@ def loosened(box: np.ndarray, name: str, rng: np.random.Generator) -> np.ndarray
 
 
 def split_at_seam(box: np.ndarray, mask: np.ndarray) -> list[tuple[list[float], np.ndarray]]:
-    """Box and mask [H, W] of what lies within the picture: as one part, or as a left and a right one across the seam.
+    """Box and mask [H, W] of what lies within the image: as one part, or as a left and a right one across the seam.
 
     box: x1, y1, x2, y2 with x1 < 0 or x2 > W where it runs across.
     """

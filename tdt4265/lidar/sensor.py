@@ -2,8 +2,8 @@
 
 A frame is taken at one instant (a real turn takes 0.1 s). The beams cover 22.5 degrees: row 0 looks 11 degrees up, row
 127 as far down, both a little higher in a clip whose sensor is tilted. So a pixel is 0.352 degrees wide and 0.176 high,
-and pictures are stretched twofold upwards. Column 512 looks along the sensor's heading and columns run clockwise: the
-picture reads as a person would see it, and columns 0 and 1023 are neighbours.
+and images are stretched twofold upwards. Column 512 looks along the sensor's heading and columns run clockwise: the
+image reads as a person would see it, and columns 0 and 1023 are neighbours.
 
 A beam is as wide as its pixel, so five rays are averaged in each: its centre and its four corners, which it shares with
 its neighbours.
@@ -25,7 +25,7 @@ MAX_RANGE = 300.0  # metres; what lies farther is sky
 
 # One clip's sensor and exposure, where World.noise doesn't say otherwise.
 NOISE = {
-    "intensity": 0.078,  # standard deviation as a share of the picture's bright end; where nothing returns, 0.6 of it
+    "intensity": 0.078,  # standard deviation as a share of the image's bright end; where nothing returns, 0.6 of it
     "ambient": 0.07,  # the same in the dark; brighter pixels have less
     "dropout": 0.0008,  # share of rays lost for no reason
     "sensitivity": 1.0,  # photons a white surface at 1 m returns, relative to this sensor's
@@ -68,7 +68,7 @@ class Frame:
     unhidden: int32 [128, 1024]: what `users` would be if the street weren't there.
     range: float32 [128, 1024]: metres to the first surface without noise, inf where there is none.
     boxes: float64 [users, 4]: x1, y1, x2, y2 in pixels around all of each road user, hidden or not and beyond the
-    picture's edges too (x from -1024 to 2048); NaN for one that is not in the scene.
+    image's edges too (x from -1024 to 2048); NaN for one that is not in the scene.
     distances: float64 [users]: metres from the sensor to the middle of each; NaN likewise.
     """
 
@@ -174,7 +174,7 @@ class Sensor:
         intensity, shown = self._laser(reflectivity, hits, len(rays), rng)
         ambient = self._ambient(reflectivity, hits, rays, users.tracer, rng)
         low, high = self.noise["low"], self.noise["high"]
-        picture = [
+        image = [
             expose(intensity * GAINS[0], low, high),
             expose(ambient * GAINS[1], low, high),
             expose(shown, self.noise["near"], self.noise["far"], measured=shown > 0),
@@ -184,7 +184,7 @@ class Sensor:
         maps = (values[: ROWS * COLUMNS].reshape(ROWS, COLUMNS) for values in (seen, unhidden, distance))
         away = np.linalg.norm(users.centres - pose[:3], axis=1)
         away = np.where(np.isnan(users.boxes[:, 0]), np.nan, away)
-        return Frame(np.stack(picture, axis=2), *maps, users.boxes, away)
+        return Frame(np.stack(image, axis=2), *maps, users.boxes, away)
 
     def _road_users(self, t: float, pose: np.ndarray, turn: np.ndarray, tilt: float) -> _Users:
         count = len(self.world.users)
@@ -314,7 +314,7 @@ def _average(values: np.ndarray, centre: float = 0.5) -> np.ndarray:
 
 
 def expose(channel: np.ndarray, low: float, high: float, measured: np.ndarray | None = None) -> np.ndarray:
-    """8-bit picture of a channel [H, W], linear: the percentile `low` becomes black, `high` becomes 0.9 of white.
+    """8-bit image of a channel [H, W], linear: the percentile `low` becomes black, `high` becomes 0.9 of white.
 
     measured: bool [H, W], the pixels that hold a measurement; the others don't count and become 0.
     """
