@@ -13,9 +13,13 @@ import torch
 from torch import Tensor
 from torchvision import tv_tensors
 
+# What a detector may be asked for, by pycocotools' names, and the entry of targets and detections that holds it.
+TASKS = {"bbox": "boxes", "segm": "masks", "keypoints": "keypoints"}
+
 # The entries of a target that have a row for each box: xyxy in pixels float32 [G, 4], int64 [G] from 1, square pixels
-# float32 [G], 0 or 1 int64 [G], and, of data that has them, uint8 [G, H, W].
-BOX_KEYS = ("boxes", "labels", "area", "iscrowd", "masks")
+# float32 [G], 0 or 1 int64 [G], and, where they were asked for, uint8 [G, H, W], and float32 [G, P, 3]: x, y in pixels
+# and visibility, 0 for a point that is not labelled.
+BOX_KEYS = ("boxes", "labels", "area", "iscrowd", "masks", "keypoints")
 
 
 def select(target: dict, chosen: Tensor) -> dict:

@@ -1,4 +1,4 @@
-"""How good a detector is: COCO's metrics through pycocotools, and precision-recall curves.
+"""How good a detector is: COCO's metrics of boxes, masks and keypoints through pycocotools, precision-recall curves.
 
 It knows a detector by torchvision's contract alone, and a dataset by `dataset[i] -> (image, target)` and by
 `dataset.coco`, its labels in COCO's format.
@@ -14,12 +14,13 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 import torch
+from pycocotools import mask as rle
 from pycocotools.coco import COCO
 from pycocotools.cocoeval import COCOeval
 from torch import Tensor, nn
 from torch.utils.data import DataLoader, Dataset, Subset
 
-from tdt4265.contract import collate
+from tdt4265.contract import TASKS, collate
 
 # Sides, in pixels, of the squares that part small from medium and medium from large. Road users are small in a
 # panorama, so the course draws the lines at half and a third of COCO's: under one name they are different figures.
@@ -28,13 +29,21 @@ AREAS = {"course": (16, 32), "coco": (32, 96)}
 # pycocotools' `COCOeval.stats`, in its order
 STATS = ("map", "ap50", "ap75", "small", "medium", "large")
 STATS += ("ar1", "ar10", "ar100", "ar_small", "ar_medium", "ar_large")
+# and of keypoints, of which COCO scores no small objects, and 20 detections a frame at most; None: not kept
+KEYPOINT_STATS = ("map", "ap50", "ap75", "medium", "large", "ar100", None, None, "ar_medium", "ar_large")
+
+# How far an annotator's keypoints are off, relative to the object's size: pycocotools knows COCO's 17 of a person; any
+# others have this.
+KEYPOINT_SIGMA = 0.05
 
 
 @dataclass(frozen=True)
 class Metrics:
     """COCO's twelve figures and the AP of each class, all in 0..1; None where nothing is labelled.
 
-    AP is averaged over the IoU thresholds 0.50, 0.55, ..., 0.95 and over the classes that the labels contain.
+    AP is averaged over the IoU thresholds 0.50, 0.55, ..., 0.95 and over the classes that the labels contain. IoU is
+    that of boxes, of masks, or, for keypoints, COCO's similarity of keypoints. Of keypoints the best 20 detections of a
+    frame count, also in `ar100`, and small, ar_small, ar1 and ar10 are None.
     """
 
     map: float | None
@@ -51,14 +60,15 @@ class Metrics:
     ar_large: float | None
     per_class: dict[str, float | None]
     areas: str
+    task: str = "bbox"
 
     def twelve(self) -> list[float]:
         """The figures in the order of pycocotools' `COCOeval.stats`, undefined ones as its -1."""
         return [-1.0 if getattr(self, key) is None else getattr(self, key) for key in STATS]
 
     def as_dict(self) -> dict:
-        """The figures as JSON can hold them: the twelve by name, `per_class` and `areas`."""
-        return {key: getattr(self, key) for key in (*STATS, "per_class", "areas")}
+        """The figures as JSON can hold them: the twelve by name, `per_class`, `areas` and `task`."""
+        return {key: getattr(self, key) for key in (*STATS, "per_class", "areas", "task")}
 
     def table(self) -> pd.DataFrame:
         """Two columns of text, the figure's name and its value to four digits ("absent" where it is undefined)."""
@@ -105,7 +115,9 @@ def predict(
         device: where to run; None is where the model's parameters are.
 
     Returns:
-        One dict a detection: `image_id`, `category_id` (the label), `bbox` [x, y, width, height] in pixels and `score`.
+        One dict a detection: `image_id`, `category_id` (the label), `bbox` [x, y, width, height] in pixels and `score`;
+        of a model that gives "masks" (float [N, 1, H, W], an object where at least 0.5) `segmentation`, a run-length
+        code; of one that gives "keypoints" [N, P, 3] `keypoints`, a list of 3 P numbers.
         Where several processes train together each predicts every n-th frame, and all of them return all detections.
     """
     distributed = torch.distributed.is_available() and torch.distributed.is_initialized()
@@ -128,10 +140,18 @@ def _coco_results(image_id: int, output: dict[str, Tensor]) -> list[dict]:
     boxes = output["boxes"].float().cpu()
     boxes = torch.cat([boxes[:, :2], boxes[:, 2:] - boxes[:, :2]], dim=1).tolist()
     labels, scores = output["labels"].tolist(), output["scores"].float().tolist()
-    return [
+    found = [
         {"image_id": image_id, "category_id": label, "bbox": box, "score": score}
         for label, box, score in zip(labels, boxes, scores, strict=True)
     ]
+    if "masks" in output:
+        for result, mask in zip(found, (output["masks"][:, 0] >= 0.5).byte().cpu().numpy(), strict=True):
+            code = rle.encode(np.asfortranarray(mask))
+            result["segmentation"] = {"size": code["size"], "counts": code["counts"].decode("ascii")}
+    if "keypoints" in output:
+        for result, points in zip(found, output["keypoints"].float().cpu().flatten(1).tolist(), strict=True):
+            result["keypoints"] = points
+    return found
 
 
 def evaluate(
@@ -141,43 +161,48 @@ def evaluate(
     batch_size: int = 8,
     device: torch.device | str | None = None,
     areas: str = "course",
+    task: str = "bbox",
     workers: int = 0,
 ) -> Metrics:
     """Predict every frame of `dataset` and score the detections against `dataset.coco`."""
     results = predict(model, dataset, batch_size=batch_size, device=device, workers=workers)
-    return coco_metrics(dataset.coco, results, areas=areas)
+    return coco_metrics(dataset.coco, results, areas=areas, task=task)
 
 
-def coco_metrics(coco_dict: dict, results: Sequence[dict], areas: str = "course") -> Metrics:
+def coco_metrics(coco_dict: dict, results: Sequence[dict], areas: str = "course", task: str = "bbox") -> Metrics:
     """Score detections against labels with pycocotools.
 
     Args:
         coco_dict: labels in COCO's format ("images", "annotations", "categories"; nothing else is needed).
         results: as `predict` gives them. None at all scores 0.
         areas: which areas count as small, medium and large: "course" (16², 32²) or "coco" (32², 96²).
+        task: what is scored, "bbox", "segm" or "keypoints" (`contract.TASKS`). Labels and results must have it.
     """
     if areas not in AREAS:
         raise ValueError(f"areas is {areas!r}: it is one of {', '.join(map(repr, AREAS))}")
     small, large = AREAS[areas]
-    run = _coco_eval(coco_dict, results)
-    run.params.areaRng = [[0, 1e10], [0, small**2], [small**2, large**2], [large**2, 1e10]]
+    run = _coco_eval(coco_dict, results, task)
+    ranges = {"all": [0, 1e10], "small": [0, small**2], "medium": [small**2, large**2], "large": [large**2, 1e10]}
+    run.params.areaRng = [ranges[label] for label in run.params.areaRngLbl]
     _evaluate(run)
     with contextlib.redirect_stdout(io.StringIO()):
         run.summarize()
     # precision is [IoU threshold, recall threshold, class, areas, most detections a frame]; -1: nothing labelled
     precision = run.eval["precision"][:, :, :, 0, -1]
     per_class = {name: _mean(precision[:, :, k]) for k, name in enumerate(_class_names(coco_dict, run))}
-    return Metrics(*(None if s < 0 else float(s) for s in run.stats), per_class=per_class, areas=areas)
+    names = KEYPOINT_STATS if task == "keypoints" else STATS
+    figures = dict.fromkeys(STATS) | {n: float(s) for n, s in zip(names, run.stats, strict=True) if n and s >= 0}
+    return Metrics(**figures, per_class=per_class, areas=areas, task=task)
 
 
 def precision_recall(
-    coco_dict: dict, results: Sequence[dict], iou: float = 0.5
+    coco_dict: dict, results: Sequence[dict], iou: float = 0.5, task: str = "bbox"
 ) -> dict[str, tuple[np.ndarray, np.ndarray]]:
     """Each labelled class's curve at one IoU threshold: name -> (recall [101], precision [101]).
 
     Precision is COCO's interpolated one, the best at that recall or beyond, so its mean is the class's AP at `iou`.
     """
-    run = _coco_eval(coco_dict, results)
+    run = _coco_eval(coco_dict, results, task)
     run.params.iouThrs = np.array([iou])
     run.params.areaRng, run.params.areaRngLbl = [[0, 1e10]], ["all"]
     _evaluate(run)
@@ -186,15 +211,15 @@ def precision_recall(
     return {n: (run.params.recThrs, precision[:, k]) for k, n in enumerate(names) if precision[0, k] > -1}
 
 
-def match_detections(coco_dict: dict, results: Sequence[dict]) -> dict[str, list[dict]]:
+def match_detections(coco_dict: dict, results: Sequence[dict], task: str = "bbox") -> dict[str, list[dict]]:
     """Which detections hit which labels, image by image: each class's name -> pycocotools' `evalImgs`.
 
-    An entry an image that holds labels or detections of the class; of its best 100 detections "dtScores" [D],
-    "dtMatches" [T, D] (the label that was hit at each of the ten IoU thresholds, 0 for none) and "dtIgnore" [T, D], and
-    "gtIgnore" [G] of its labels.
+    An entry an image that holds labels or detections of the class; of its best 100 detections (20, of keypoints)
+    "dtScores" [D], "dtMatches" [T, D] (the label that was hit at each of the ten IoU thresholds, 0 for none) and
+    "dtIgnore" [T, D], and "gtIgnore" [G] of its labels.
     """
-    run = _coco_eval(coco_dict, results)
-    run.params.areaRng, run.params.areaRngLbl, run.params.maxDets = [[0, 1e10]], ["all"], [100]
+    run = _coco_eval(coco_dict, results, task)
+    run.params.areaRng, run.params.areaRngLbl, run.params.maxDets = [[0, 1e10]], ["all"], run.params.maxDets[-1:]
     with contextlib.redirect_stdout(io.StringIO()):
         run.evaluate()
     images = len(run.params.imgIds)  # evalImgs has them class after class
@@ -203,18 +228,37 @@ def match_detections(coco_dict: dict, results: Sequence[dict]) -> dict[str, list
     return {name: [one for one in own if one is not None] for name, own in zip(names, by_class, strict=True)}
 
 
-def _coco_eval(coco_dict: dict, results: Sequence[dict]) -> COCOeval:
+def _coco_eval(coco_dict: dict, results: Sequence[dict], task: str) -> COCOeval:
+    if task not in TASKS:
+        raise ValueError(f"task is {task!r}: it is one of {', '.join(map(repr, TASKS))}")
     # Built by hand: COCO.loadRes fails without any result. Ids are given anew from 1, because COCOeval marks a
     # match by the label's id and so takes a match with id 0 for none.
+    points = {category["id"]: len(category.get("keypoints", ())) for category in coco_dict["categories"]}
     labels = []
     for i, annotation in enumerate(coco_dict["annotations"], start=1):
         _, _, width, height = annotation["bbox"]
-        labels.append({"iscrowd": 0, "area": width * height, **annotation, "id": i})
-    detections = []
-    for i, result in enumerate(results, start=1):
-        _, _, width, height = result["bbox"]
-        detections.append({**result, "id": i, "area": width * height, "iscrowd": 0})
-    return COCOeval(_coco(coco_dict, labels), _coco(coco_dict, detections), "bbox")
+        label = {"iscrowd": 0, "area": width * height, **annotation, "id": i}
+        if task == "keypoints":
+            label.setdefault("keypoints", [0] * 3 * points[annotation["category_id"]])
+            label["num_keypoints"] = sum(visibility > 0 for visibility in label["keypoints"][2::3])
+        labels.append(label)
+    detections = [{**r, "id": i, "area": _area(r, task), "iscrowd": 0} for i, r in enumerate(results, start=1)]
+    run = COCOeval(_coco(coco_dict, labels), _coco(coco_dict, detections), task)
+    if task == "keypoints":
+        run.params.catIds = [category for category in run.params.catIds if points[category]]
+        number = max(points.values(), default=0)
+        if number != len(run.params.kpt_oks_sigmas):
+            run.params.kpt_oks_sigmas = np.full(number, KEYPOINT_SIGMA)
+    return run
+
+
+def _area(result: dict, task: str) -> float:
+    """Square pixels of a detection, as COCO.loadRes has them: of its box, its mask, or the box around its keypoints."""
+    if task == "segm":
+        return float(rle.area(result["segmentation"]))
+    if task == "keypoints":
+        return float(np.ptp(result["keypoints"][0::3]) * np.ptp(result["keypoints"][1::3]))
+    return result["bbox"][2] * result["bbox"][3]
 
 
 def _coco(coco_dict: dict, annotations: list[dict]) -> COCO:

@@ -59,17 +59,17 @@ class ClassMatches:
         return np.where(labelled > 0, total / (len(self.hit) * len(RECALLS)), np.nan)
 
 
-def matches(coco: dict, results: Sequence[dict], clips: Sequence[str]) -> dict[str, ClassMatches]:
+def matches(coco: dict, results: Sequence[dict], clips: Sequence[str], task: str = "bbox") -> dict[str, ClassMatches]:
     """What each class's detections hit, by the class's name; classes without a label are left out.
 
     Args:
         coco: labels in COCO's format. results: as `evaluation.predict` gives them.
-        clips: the clip of each entry of coco["images"].
+        clips: the clip of each entry of coco["images"]. task: "bbox", "segm" or "keypoints".
     """
     numbers = {clip: number for number, clip in enumerate(dict.fromkeys(clips))}
     clip_of = {image["id"]: numbers[clip] for image, clip in zip(coco["images"], clips, strict=True)}
     found = {}
-    for name, images in match_detections(coco, results).items():
+    for name, images in match_detections(coco, results, task).items():
         labelled = np.zeros(len(numbers), np.int64)
         for image in images:
             labelled[clip_of[image["image_id"]]] += np.count_nonzero(np.logical_not(image["gtIgnore"]))
@@ -101,7 +101,7 @@ def distinct_objects(coco: dict, clips: Sequence[str]) -> dict[str, int]:
     return {name: len(objects[name]) for name in names.values()}
 
 
-def resampled(coco: dict, results: Sequence[dict], clips: Sequence[str]) -> dict:
+def resampled(coco: dict, results: Sequence[dict], clips: Sequence[str], task: str = "bbox") -> dict:
     """What a record keeps, so that any two runs on the same val can be compared later: AP on each resample.
 
     Returns:
@@ -109,7 +109,7 @@ def resampled(coco: dict, results: Sequence[dict], clips: Sequence[str]) -> dict
         each labelled class. map: the mean of `classes` on all clips, None without any. ap: for each of `classes`, its
         AP on every resample, None where that holds no label of it.
     """
-    found = matches(coco, results, clips)
+    found = matches(coco, results, clips, task)
     number = len(set(clips))
     weights = draw_clips(number)
     objects = distinct_objects(coco, clips)

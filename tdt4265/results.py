@@ -1,6 +1,6 @@
 """COCO results files, and the command that scores anybody's.
 
-python -m tdt4265.results LABELS.json RESULTS.json
+python -m tdt4265.results LABELS.json RESULTS.json [--task segm]
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
+from tdt4265.contract import TASKS
 from tdt4265.evaluation import AREAS, STATS, coco_metrics
 from tdt4265.paths import write_whole
 
@@ -25,11 +26,16 @@ def save_results(path: str | Path, results: Sequence[dict]) -> None:
     write_whole(path, json.dumps(list(results)))
 
 
-def load_results(path: str | Path, coco_dict: dict | None = None) -> list[dict]:
+# What an entry of a results file, and an annotation, must hold for each task.
+FIELDS = {"bbox": "bbox", "segm": "segmentation", "keypoints": "keypoints"}
+
+
+def load_results(path: str | Path, coco_dict: dict | None = None, task: str = "bbox") -> list[dict]:
     """Read a COCO results file.
 
     Args:
-        coco_dict: if given, every entry must be of one of its images and categories.
+        coco_dict: if given, every entry must be of one of its images and categories, and a mask of its image's size.
+        task: what every entry must have, "bbox", "segm" (a run-length code) or "keypoints".
 
     Raises:
         ResultsError: not such a file, or an entry that isn't a detection; one line names file and entry.
@@ -37,26 +43,22 @@ def load_results(path: str | Path, coco_dict: dict | None = None) -> list[dict]:
     results = _read_json(path)
     if not isinstance(results, list):
         raise ResultsError(f"{path}: a results file is a list of detections, this is a {type(results).__name__}")
-    images = None if coco_dict is None else {image["id"] for image in coco_dict["images"]}
-    categories = None if coco_dict is None else {category["id"] for category in coco_dict["categories"]}
+    images = None if coco_dict is None else {image["id"]: image for image in coco_dict["images"]}
+    categories = None if coco_dict is None else {category["id"]: category for category in coco_dict["categories"]}
     for i, entry in enumerate(results):
-        wrong = _wrong_with(entry, images, categories)
+        wrong = _wrong_with(entry, images, categories, task)
         if wrong:
             raise ResultsError(f"{path}: entry {i} {wrong}")
     return results
 
 
-def _wrong_with(entry: object, images: set | None, categories: set | None) -> str | None:
+def _wrong_with(entry: object, images: dict | None, categories: dict | None, task: str) -> str | None:
+    field = FIELDS[task]
     if not isinstance(entry, dict):
-        return "is not an object with image_id, category_id, bbox and score"
-    for key in ("image_id", "category_id", "bbox", "score"):
+        return f"is not an object with image_id, category_id, {field} and score"
+    for key in ("image_id", "category_id", field, "score"):
         if key not in entry:
             return f"has no {key!r}"
-    box = entry["bbox"]
-    if not _is_box(box):
-        return f"has the bbox {box!r}: it must be four finite numbers [x, y, width, height]"
-    if box[2] < 0 or box[3] < 0:
-        return f"has the bbox {box!r} of a negative size: a bbox is [x, y, width, height], not two corners"
     if not _is_number(entry["score"]):
         return f"has the score {entry['score']!r}: it must be a finite number"
     for key, known in (("image_id", images), ("category_id", categories)):
@@ -64,7 +66,34 @@ def _wrong_with(entry: object, images: set | None, categories: set | None) -> st
             return f"has the {key} {entry[key]!r}: it must be a whole number"
         if known is not None and entry[key] not in known:
             return f"has the {key} {entry[key]}, which the labels don't have: use the labels it was made for"
+    if task == "segm":
+        return _wrong_with_mask(entry["segmentation"], images and images[entry["image_id"]])
+    if task == "keypoints":
+        return _wrong_with_points(entry["keypoints"], categories and categories[entry["category_id"]])
+    return _wrong_with_box(entry["bbox"])
+
+
+def _wrong_with_box(box: object) -> str | None:
+    if not _is_box(box):
+        return f"has the bbox {box!r}: it must be four finite numbers [x, y, width, height]"
+    if box[2] < 0 or box[3] < 0:
+        return f"has the bbox {box!r} of a negative size: a bbox is [x, y, width, height], not two corners"
     return None
+
+
+def _wrong_with_mask(code: object, image: dict | None) -> str | None:
+    if not isinstance(code, dict) or not isinstance(code.get("counts"), str) or "size" not in code:
+        return 'has a segmentation that is no run-length code {"size": [height, width], "counts": "..."}'
+    if image is not None and code["size"] != [image.get("height"), image.get("width")]:
+        return f"has a mask of size {code['size']!r}: its image has {[image.get('height'), image.get('width')]}"
+    return None
+
+
+def _wrong_with_points(points: object, category: dict | None) -> str | None:
+    if not isinstance(points, list) or not points or len(points) % 3 or not all(map(_is_number, points)):
+        return "has keypoints that are not three finite numbers for each point: x, y and a third that is not used"
+    wanted = 3 * len(category.get("keypoints", ())) if category is not None else len(points)
+    return None if len(points) == wanted else f"has {len(points)} numbers of keypoints: its category needs {wanted}"
 
 
 def _is_box(value: object) -> bool:
@@ -84,12 +113,14 @@ def _read_json(path: str | Path) -> object:
         raise ResultsError(f"{path}: is not valid JSON ({error})") from error
 
 
-def _read_labels(path: str | Path) -> dict:
+def _read_labels(path: str | Path, task: str) -> dict:
     labels = _read_json(path)
     for key in ("images", "annotations", "categories"):
         if not isinstance(labels, dict) or not isinstance(labels.get(key), list):
             raise ResultsError(f"{path}: has no list {key!r}: labels in COCO's format are needed")
     needed = {"images": ("id",), "annotations": ("image_id", "category_id", "bbox"), "categories": ("id", "name")}
+    if task == "segm":  # an annotation without keypoints is one of which none are labelled; one without a mask is not
+        needed["annotations"] += ("segmentation",)
     for part, keys in needed.items():
         for i, entry in enumerate(labels[part]):
             missing = [key for key in keys if not isinstance(entry, dict) or key not in entry]
@@ -107,16 +138,17 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="python -m tdt4265.results", description="Score a COCO results file.")
     parser.add_argument("labels", metavar="LABELS.json", help="labels in COCO's format")
     parser.add_argument("results", metavar="RESULTS.json", help="a list of {image_id, category_id, bbox, score}")
+    parser.add_argument("--task", choices=[*TASKS], default="bbox", help="score boxes (default), masks or keypoints")
     parser.add_argument("--areas", choices=[*AREAS, "both"], default="both", help="whose small, medium and large")
     options = parser.parse_args(arguments)
     try:
-        labels = _read_labels(options.labels)
-        results = load_results(options.results, labels)
+        labels = _read_labels(options.labels, options.task)
+        results = load_results(options.results, labels, options.task)
     except ResultsError as error:
         print(error, file=sys.stderr)
         return 2
     conventions = list(AREAS) if options.areas == "both" else [options.areas]
-    metrics = [coco_metrics(labels, results, areas=areas) for areas in conventions]
+    metrics = [coco_metrics(labels, results, areas=areas, task=options.task) for areas in conventions]
     print(f"{len(results)} detections in {len(labels['images'])} frames, {len(labels['annotations'])} labels")
     for m in metrics:
         print(f"\nareas of {m.areas}: small to {AREAS[m.areas][0]}², large from {AREAS[m.areas][1]}²")

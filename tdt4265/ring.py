@@ -12,13 +12,13 @@ def roll(image: Tensor, target: dict, columns: int) -> tuple[Tensor, dict]:
 
     The seam moves. An object that lies across it now is two boxes; the two boxes of one that lay across it before are
     one again (`join_at_seam`). Both parts of a box have its whole height; a part narrower than a pixel is dropped.
-    Labels, area, iscrowd and masks go with their boxes.
+    Labels, area, iscrowd and masks go with their boxes, keypoints with the part that they lie in.
     """
     width = image.shape[-1]
     image = tv_tensors.wrap(image.as_subclass(Tensor).roll(columns, dims=-1), like=image)
     like, target = target["boxes"], join_at_seam(target, width)
-    x1, y1, x2, y2 = target["boxes"].unbind(1)
-    size = x2 - x1
+    start, y1, x2, y2 = target["boxes"].unbind(1)
+    x1, size = start, x2 - start
     x1 = torch.where(size < width, (x1 + columns) % width, x1)  # a box around the whole ring stays as it is
     before, beyond = (width - x1).clamp(max=size), x1 + size - width  # how much of it lies on either side of the seam
     first = torch.stack([x1, y1, x1 + before, y2], dim=1)
@@ -37,7 +37,19 @@ def roll(image: Tensor, target: dict, columns: int) -> tuple[Tensor, dict]:
         inside = (column >= boxes[:, :1].floor()) & (column < boxes[:, 2:3].ceil())
         inside |= (owner.bincount(minlength=len(size)) == 1)[owner, None]  # what is whole keeps its mask
         turned["masks"] = tv_tensors.wrap(masks * inside[:, None, :], like=target["masks"])
+    if "keypoints" in target:
+        shift = (x1 - start).repeat(2)
+        shift[len(size) :] -= width  # what lies beyond the seam begins anew at column 0
+        moved = target["keypoints"][owner] + torch.stack([shift[kept], shift[kept] * 0, shift[kept] * 0], 1)[:, None]
+        turned["keypoints"] = hide_outside(moved, width, image.shape[-2])
     return image, turned
+
+
+def hide_outside(keypoints: Tensor, width: int, height: int) -> Tensor:
+    """Keypoints [N, P, 3] with all three numbers 0 where the point lies outside an image of this size."""
+    x, y, visibility = keypoints.unbind(-1)
+    seen = (visibility > 0) & (x >= 0) & (x < width) & (y >= 0) & (y < height)
+    return keypoints * seen[..., None]
 
 
 def join_at_seam(target: dict, width: int) -> dict:
@@ -56,8 +68,7 @@ def join_at_seam(target: dict, width: int) -> dict:
     fits = x2 < x1[:, None]  # together they are shorter than the ring
     match = torch.where(at_right[:, None] & at_left & same & fits, shared / covered, 0)  # [right part, left part]
     joined = {**target, "boxes": boxes, "area": target["area"].clone()}
-    if "masks" in target:
-        joined["masks"] = target["masks"].clone()
+    joined |= {key: target[key].clone() for key in ("masks", "keypoints") if key in target}
     kept = torch.ones(len(boxes), dtype=torch.bool)
     while match.numel() and match.max() >= 0.5:
         right, left = divmod(int(match.argmax()), len(boxes))
@@ -67,5 +78,9 @@ def join_at_seam(target: dict, width: int) -> dict:
         joined["area"][right] += joined["area"][left]
         if "masks" in target:
             joined["masks"][right] |= joined["masks"][left]
+        if "keypoints" in target:
+            ours, theirs = joined["keypoints"][right], joined["keypoints"][left].clone()
+            theirs[:, 0] += width
+            joined["keypoints"][right] = torch.where(ours[:, 2:] > 0, ours, theirs)
         kept[left] = False
     return select(joined, kept)

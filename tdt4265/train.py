@@ -198,7 +198,7 @@ def run(settings: Settings) -> Run:
         if not settings.resume and fabric.global_rank == 0:
             _remove_demonstration(settings.output_dir)
         fabric.barrier()
-    augmented = train.with_transforms(data.transforms.pipeline(recipe.transforms))
+    augmented = train.with_transforms(data.transforms.pipeline(recipe.transforms, train.flip_pairs))
     record = training.fit(
         model,
         ConcatDataset([augmented] * settings.repeats),

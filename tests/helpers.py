@@ -1,10 +1,12 @@
 """Labels, detections and a detector that several test modules share."""
 
 import contextlib
+import copy
 import io
 
 import numpy as np
 import torch
+from pycocotools import mask
 from pycocotools.coco import COCO
 from pycocotools.cocoeval import COCOeval
 from torch import nn
@@ -42,6 +44,55 @@ def make_scene():
         if rng.random() < 0.3:
             results.append(result(image_id, int(rng.integers(1, 4)), [x + 9, y, w, h], float(rng.random())))
     return coco, results
+
+
+def make_task_scene():
+    """The scene's labels and detections with masks, ellipses in their boxes, and with 17 keypoints of each person."""
+    coco, results = make_scene()
+    rng = np.random.default_rng(1)
+    rows, columns = np.mgrid[:1000, :1000]
+    for image in coco["images"]:
+        image.update(width=1000, height=1000)
+    next(one for one in coco["categories"] if one["name"] == "person")["keypoints"] = [f"point {k}" for k in range(17)]
+    for entry in (*coco["annotations"], *results):
+        x, y, w, h = entry["bbox"]
+        drawn = ((columns - x - w / 2) / (w / 2)) ** 2 + ((rows - y - h / 2) / (h / 2)) ** 2 <= 1
+        code = mask.encode(np.asfortranarray(drawn.astype(np.uint8)))
+        entry["segmentation"] = {"size": [1000, 1000], "counts": code["counts"].decode()}
+        seen = rng.choice([0, 1, 2], size=17, p=[0.3, 0.2, 0.5])
+        along = (np.arange(17) + 0.5) / 17  # down the diagonal of the box
+        noise = rng.normal(0, 0.03 * np.sqrt(w * h), (2, 17)) if "score" in entry else np.zeros((2, 17))
+        points = np.stack([x + w * along + noise[0], y + h * along + noise[1], seen], axis=1)
+        if entry["category_id"] == 2:
+            entry["keypoints"] = (points * (seen > 0)[:, None] if "score" not in entry else points).ravel().tolist()
+    # One person of whom no point is labelled, and one that does not say so.
+    first, second, *_ = (one for one in coco["annotations"] if one["category_id"] == 2)
+    first["keypoints"] = [0] * 51
+    del second["keypoints"]
+    return coco, results
+
+
+def pycocotools_stats(coco, results, task):
+    """pycocotools' own figures, from labels that say all it needs."""
+    coco = copy.deepcopy(coco)
+    for entry in coco["annotations"]:
+        entry.setdefault("keypoints", [0] * 51)
+        entry["num_keypoints"] = sum(v > 0 for v in entry["keypoints"][2::3])
+    if task == "segm":  # else loadRes takes these results for boxes
+        results = [{key: value for key, value in r.items() if key != "bbox"} for r in results]
+    if task == "keypoints":
+        persons = [r for r in results if r["category_id"] == 2]
+        results = [{key: r[key] for key in ("image_id", "category_id", "score", "keypoints")} for r in persons]
+    with contextlib.redirect_stdout(io.StringIO()):
+        truth = COCO()
+        truth.dataset = coco
+        truth.createIndex()
+        run = COCOeval(truth, truth.loadRes(copy.deepcopy(results)), task)
+        run.params.catIds = [2] if task == "keypoints" else run.params.catIds
+        run.evaluate()
+        run.accumulate()
+        run.summarize()
+    return run.stats
 
 
 def pycocotools_twelve(coco, results):

@@ -252,11 +252,50 @@ def test_masks(folder, encode):
     for entry in content["annotations"]:
         entry["segmentation"] = segmentation
     (folder / "train_annotations.json").write_text(json.dumps(content))
-    train, _ = load(folder, masks=True)
+    train, _ = load(folder, tasks=("bbox", "segm"))
     masks = train[1][1]["masks"]
     assert type(masks) is tv_tensors.Mask and masks.dtype == torch.uint8
     np.testing.assert_array_equal(masks.numpy(), np.stack([drawn, drawn]))
     assert train[0][1]["masks"].shape == (0, HEIGHT, WIDTH)
+
+
+def with_keypoints(folder: Path, **changes) -> Path:
+    content = contents()
+    content["categories"][0]["keypoints"] = ["nose", "left_hand", "right_hand", "left_ear"]
+    content["annotations"][1]["keypoints"] = [61, 9, 2, 62.5, 10, 1, 0, 0, 0, 63, 11, 2]
+    content["annotations"][1] |= changes
+    (folder / "train_annotations.json").write_text(json.dumps(content))
+    return folder
+
+
+def test_keypoints(folder):
+    train, _ = load(with_keypoints(folder), tasks=("bbox", "keypoints"))
+    keypoints = train[1][1]["keypoints"]
+    assert keypoints.shape == (2, 4, 3) and keypoints.dtype == torch.float32
+    assert not keypoints[0].any()  # a car has none
+    assert keypoints[1].tolist() == [[61, 9, 2], [62.5, 10, 1], [0, 0, 0], [63, 11, 2]]
+    assert train[0][1]["keypoints"].shape == (0, 4, 3)
+    assert train.keypoint_names == ["nose", "left_hand", "right_hand", "left_ear"]
+    assert train.flip_pairs == ((1, 2),)  # no right ear is named
+    assert "keypoints" not in load(folder)[0][1][1]
+
+
+@pytest.mark.parametrize("keypoints", [[1, 2, 2], "none", [61, 9, 3] * 4, [61, float("inf"), 2] * 4, [61, None, 2] * 4])
+def test_keypoints_that_are_unusable(folder, keypoints):
+    said = line(with_keypoints(folder, keypoints=keypoints), tasks=["keypoints"])
+    assert "annotation id 2: keypoints " in said and "give 12 finite numbers: x, y and visibility" in said
+
+
+def test_tasks_that_the_labels_or_the_course_do_not_have(folder):
+    assert 'no category has "keypoints": name them, or load without' in line(folder, tasks=["keypoints"])
+    assert line(folder, tasks=["boxes"]) == "task 'boxes': choose among bbox, segm, keypoints"
+    content = contents()
+    content["categories"][0]["keypoints"] = ["nose", 3]
+    (folder / "train_annotations.json").write_text(json.dumps(content))
+    assert "category 'person': keypoints ['nose', 3]: list the names" in line(folder, tasks=["keypoints"])
+    content["categories"][0]["keypoints"], content["categories"][1]["keypoints"] = ["nose"], ["wheel"]
+    (folder / "train_annotations.json").write_text(json.dumps(content))
+    assert "has other keypoints than another category" in line(folder, tasks=["keypoints"])
 
 
 # Labels alone ---------------------------------------------------------------------------------------------------------
@@ -526,7 +565,7 @@ def test_masks_that_are_missing_or_unusable(folder, segmentation):
         entry["segmentation"] = segmentation
     (folder / "train_annotations.json").write_text(json.dumps(content))
     assert len(load(folder)[0]) == 3  # without masks nobody minds
-    assert "annotation id 1 has no usable mask (and 2 more like it): give it a" in line(folder, masks=True)
+    assert "annotation id 1 has no usable mask (and 2 more like it): give it a" in line(folder, tasks=("bbox", "segm"))
 
 
 @pytest.mark.parametrize("counts", ["zzz", [5, 5], [100000]])
@@ -535,7 +574,7 @@ def test_a_mask_whose_code_is_broken_is_named_when_it_is_served(folder, counts):
     for entry in content["annotations"]:
         entry["segmentation"] = {"size": [HEIGHT, WIDTH], "counts": counts}
     (folder / "train_annotations.json").write_text(json.dumps(content))
-    train, _ = load(folder, masks=True)
+    train, _ = load(folder, tasks=("bbox", "segm"))
     with pytest.raises(DataError, match=r"train_annotations.json: annotation id 1: segmentation cannot be decoded"):
         # What the runs do not reach is whatever the memory held: dirty it, so that the fault shows.
         for _ in range(50):

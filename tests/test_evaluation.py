@@ -3,11 +3,13 @@
 import contextlib
 import io
 import json
+import math
 
 import numpy as np
 import pytest
 import torch
-from helpers import Frames, Oracle, labels, make_scene, pycocotools_twelve, result
+from helpers import Frames, Oracle, labels, make_scene, make_task_scene, pycocotools_stats, pycocotools_twelve, result
+from pycocotools import mask
 from torch import nn
 
 from tdt4265 import evaluation, speed
@@ -23,6 +25,68 @@ def test_the_twelve_figures_are_pycocotools_own(scene):
     expected = pycocotools_twelve(coco, results)
     assert evaluation.coco_metrics(coco, results, areas="coco").twelve() == pytest.approx(list(expected), abs=1e-12)
     assert 0.1 < expected[0] < 0.9  # the case is not a trivial one
+
+
+@pytest.fixture(scope="module")
+def task_scene():
+    return make_task_scene()
+
+
+@pytest.mark.parametrize("task", ["bbox", "segm"])
+def test_the_twelve_figures_of_masks_are_pycocotools_own(task_scene, task):
+    coco, results = task_scene
+    expected = pycocotools_stats(coco, results, task)
+    found = evaluation.coco_metrics(coco, results, areas="coco", task=task)
+    assert found.twelve() == pytest.approx(list(expected), abs=1e-12) and found.task == task
+    assert 0.1 < expected[0] < 0.9
+
+
+def test_the_figures_of_keypoints_are_pycocotools_own(task_scene):
+    coco, results = task_scene
+    persons = [r for r in results if r["category_id"] == 2]
+    wanted = pycocotools_stats(coco, results, "keypoints").tolist()
+    found = evaluation.coco_metrics(coco, persons, areas="coco", task="keypoints")
+    assert 0.1 < wanted[0] < 0.9
+    assert [found.map, found.ap50, found.ap75, found.medium, found.large] == pytest.approx(wanted[:5], abs=1e-12)
+    assert [found.ar100, found.ar_medium, found.ar_large] == pytest.approx([wanted[5], *wanted[8:]], abs=1e-12)
+    assert [found.small, found.ar1, found.ar10, found.ar_small] == [None] * 4
+    assert list(found.per_class) == ["person"]  # no other class has keypoints
+    matched = evaluation.match_detections(coco, persons, task="keypoints")
+    assert list(matched) == ["person"] and all(len(one["dtScores"]) <= 20 for one in matched["person"])
+
+
+def test_keypoints_by_hand():
+    """One point, d pixels off an object of area s²: its similarity is exp(-d² / (2 s² (2 sigma)²))."""
+    coco = labels([(0, 1, [0, 0, 100, 100])])
+    coco["categories"][0]["keypoints"] = ["middle"]
+    coco["annotations"][0]["keypoints"] = [50, 50, 2]
+    for similarity, passed in ((0.94, 9), (0.72, 5), (0.4, 0)):  # of the thresholds 0.5, 0.55, ..., 0.95
+        off = math.sqrt(-math.log(similarity) * 2 * 100**2 * (2 * evaluation.KEYPOINT_SIGMA) ** 2)
+        found = [{"image_id": 0, "category_id": 1, "score": 0.9, "keypoints": [50 + off, 50, 1]}]
+        assert evaluation.coco_metrics(coco, found, task="keypoints").map == pytest.approx(passed / 10)
+
+
+def test_an_unknown_task_is_refused(scene):
+    with pytest.raises(ValueError, match="task is 'boxes': it is one of 'bbox', 'segm', 'keypoints'"):
+        evaluation.coco_metrics(*scene, task="boxes")
+
+
+def test_predict_gives_masks_and_keypoints():
+    class WithMasks(Oracle):
+        def forward(self, images, targets=None):
+            found = super().forward(images)
+            for image, one in zip(images, found, strict=True):
+                one["masks"] = torch.zeros(1, 1, *image.shape[1:])
+                one["masks"][..., 2:5, 3:9] = 0.5
+                one["masks"][..., 2:5, 9:] = 0.49
+                one["keypoints"] = torch.tensor([[[1.0, 2, 1], [3, 4, 1]]])
+            return found
+
+    results = evaluation.predict(WithMasks(), Frames(2))
+    json.dumps(results)
+    assert results[1]["keypoints"] == [1, 2, 1, 3, 4, 1]
+    drawn = mask.decode(results[1]["segmentation"])
+    assert drawn.shape == (8, 16) and drawn.sum() == 18 and drawn[2:5, 3:9].all()
 
 
 def test_the_figures_are_torchmetrics(scene):

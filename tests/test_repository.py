@@ -95,7 +95,7 @@ IMPORTS = {
     "losses": set(),
     "models": {"boxes", "contract"},
     "evaluation": {"contract"},
-    "results": {"evaluation", "paths"},
+    "results": {"contract", "evaluation", "paths"},
     "speed": {"devices", "evaluation"},
     "intervals": {"evaluation"},
     "records": {"devices", "intervals", "paths"},

@@ -4,7 +4,7 @@ import json
 import math
 
 import pytest
-from helpers import labels, make_scene, pycocotools_twelve, result
+from helpers import labels, make_scene, make_task_scene, pycocotools_stats, pycocotools_twelve, result
 
 from tdt4265 import results as results_files
 
@@ -49,6 +49,48 @@ def test_a_bad_results_file_gets_one_line(tmp_path, content, line):
     assert str(path) in str(error.value)
     assert line in str(error.value)
     assert "\n" not in str(error.value)
+
+
+@pytest.mark.parametrize(
+    ("task", "entry", "line"),
+    [
+        ("segm", {}, "entry 0 has no 'segmentation'"),
+        ("segm", {"segmentation": [[1, 1, 5, 1, 5, 5]]}, "entry 0 has a segmentation that is no run-length code"),
+        ("segm", {"segmentation": {"size": [9, 9], "counts": "Q1"}}, "a mask of size [9, 9]: its image has [100, 100]"),
+        ("keypoints", {}, "entry 0 has no 'keypoints'"),
+        ("keypoints", {"keypoints": [1, 2]}, "entry 0 has keypoints that are not three finite numbers for each point"),
+        ("keypoints", {"keypoints": [1, 2, math.nan]}, "entry 0 has keypoints that are not three finite numbers"),
+        ("keypoints", {"keypoints": [1, 2, 1]}, "entry 0 has 3 numbers of keypoints: its category needs 6"),
+    ],
+)
+def test_bad_masks_and_keypoints_get_one_line(tmp_path, task, entry, line):
+    path = tmp_path / "results.json"
+    path.write_text(json.dumps([{"image_id": 0, "category_id": 1, "score": 0.5} | entry]))
+    coco = labels([(0, 1, [1, 2, 3, 4])])
+    coco["categories"][0]["keypoints"] = ["left", "right"]
+    with pytest.raises(results_files.ResultsError) as error:
+        results_files.load_results(path, coco, task)
+    assert line in str(error.value) and "\n" not in str(error.value)
+
+
+@pytest.mark.parametrize("task", ["segm", "keypoints"])
+def test_the_command_scores_masks_and_keypoints(tmp_path, task, capsys):
+    coco, results = make_task_scene()
+    if task == "keypoints":
+        results = [r for r in results if r["category_id"] == 2]
+    (tmp_path / "labels.json").write_text(json.dumps(coco))
+    results_files.save_results(tmp_path / "results.json", results)
+    paths = [str(tmp_path / "labels.json"), str(tmp_path / "results.json")]
+    assert results_files.main([*paths, "--task", task, "--areas", "coco"]) == 0
+    printed = capsys.readouterr().out
+    wanted = pycocotools_stats(coco, results, task)[0]
+    assert f"  map        {wanted:.4f}" in printed
+    for entry in coco["annotations"]:
+        entry.pop("segmentation")
+    (tmp_path / "labels.json").write_text(json.dumps(coco))
+    if task == "segm":
+        assert results_files.main([*paths, "--task", task]) == 2
+        assert capsys.readouterr().err.endswith("annotations[0] has no 'segmentation'\n")
 
 
 def test_command_line_prints_both_conventions(tmp_path, scene, capsys):

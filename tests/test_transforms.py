@@ -126,6 +126,62 @@ def test_boxes_follow_the_pixels_around_the_ring(columns):
         assert torch.equal(mask, before[1]["masks"][before[1]["boxes"].tolist().index(box)])
 
 
+def with_keypoints() -> tuple[tv_tensors.Image, dict]:
+    """Each object's points: its left edge, its right edge, both at half its height, and one that is not labelled."""
+    image, target = sample(masks=True)
+    x1, y1, x2, y2 = BOXES.float().unbind(1)
+    middle, two = (y1 + y2) / 2, torch.full_like(x1, 2)
+    points = [torch.stack([x1, middle, two], 1), torch.stack([x2 - 1, middle, two], 1), torch.zeros(3, 3)]
+    return image, {**target, "keypoints": torch.stack(points, dim=1)}
+
+
+def test_keypoints_are_mirrored_and_change_sides():
+    torch.manual_seed(0)
+    flip = pipeline(("flip",), flip_pairs=((0, 1),))
+    image, before = with_keypoints()
+    after = next(target for flipped, target in (flip(image, before) for _ in range(20)) if flipped is not image)
+    x = before["keypoints"][..., 0]
+    torch.testing.assert_close(after["keypoints"][:, 0, 0], WIDTH - x[:, 1])  # the right edge is the left one now
+    torch.testing.assert_close(after["keypoints"][:, 1, 0], WIDTH - x[:, 0])
+    assert torch.equal(after["keypoints"][..., 1:], before["keypoints"][..., 1:]) and not after["keypoints"][:, 2].any()
+
+
+def test_keypoints_follow_the_crop():
+    hidden = seen = 0
+    for seed in range(60):
+        torch.manual_seed(seed)
+        _, target = RandomCrop()(*with_keypoints())
+        assert "points" not in target and len(target["keypoints"]) == len(target["boxes"])
+        for (x1, y1, x2, y2), points in zip(target["boxes"].tolist(), target["keypoints"].tolist(), strict=True):
+            left, right, none = points
+            assert none == [0, 0, 0]
+            for point, edge in ((left, x1), (right, x2)):
+                seen, hidden = seen + (point[2] > 0), hidden + (point[2] == 0)
+                if point[2]:
+                    assert abs(point[0] - edge) < 3.5 and y1 <= point[1] <= y2  # a pixel may be stretched to 3.3
+                else:
+                    assert point == [0, 0, 0]
+    assert seen > 50 and hidden > 5  # both were met
+
+
+@pytest.mark.parametrize("columns", [1, 24, 100, 300, -150, 5000])
+def test_keypoints_go_around_the_ring_and_come_back(columns):
+    before = with_keypoints()
+    image, target = roll(*before, columns)
+    for label in (1, 2, 3):
+        parts = target["keypoints"][target["labels"] == label]
+        wanted = (before[1]["keypoints"][label - 1, :2, 0] + columns) % WIDTH
+        for point in (0, 1):
+            (x,) = parts[parts[:, point, 2] > 0][:, point, 0].tolist()  # in one of the parts, and only there
+            assert x == wanted[point]
+        for box, own in zip(target["boxes"][target["labels"] == label], parts, strict=True):
+            visible = own[own[:, 2] > 0]
+            assert ((visible[:, 0] >= box[0]) & (visible[:, 0] <= box[2])).all()
+    _, back = roll(image, target, -columns)
+    order = back["boxes"].as_subclass(torch.Tensor)[:, 0].argsort()
+    assert torch.equal(back["keypoints"][order], before[1]["keypoints"])
+
+
 def painted_at_both_edges(channel: torch.Tensor) -> bool:
     return bool((channel[:, 0] > 0).any() and (channel[:, -1] > 0).any())
 

@@ -2,6 +2,7 @@
 
 import os
 import shutil
+from collections.abc import Sequence
 from pathlib import Path
 
 from tdt4265 import paths
@@ -14,7 +15,7 @@ __all__ = ["CocoDetection", "DataError", "Labels", "load", "read_labels", "tdt42
 NAMES = ("sample", "sim", "sim-clips", "tdt4265")
 
 
-def load(source: str | Path = "sim", *, masks: bool = False) -> tuple[CocoDetection, CocoDetection]:
+def load(source: str | Path = "sim", *, tasks: Sequence[str] = ("bbox",)) -> tuple[CocoDetection, CocoDetection]:
     """The train and val datasets of a source, checked wholly before the first frame is served.
 
     source: "sample": the simulated frames that come with the course. "sim": the simulated dataset, many streets with a
@@ -22,17 +23,17 @@ def load(source: str | Path = "sim", *, masks: bool = False) -> tuple[CocoDetect
     into the cache folder on first use, and anew when the simulator has changed. "tdt4265": the real dataset
     (`tdt4265_folder` says where). Anything else: a folder in COCO format that holds train_annotations.json and its
     images. Without val_annotations.json val is the train dataset itself, and a line says so.
-    masks: targets also hold each object's mask; the labels must have them.
+    tasks: what the targets hold: "bbox" (boxes, always), "segm" (masks), "keypoints"; the labels must have them.
 
     Raises DataError, one line, for whatever is missing or wrong.
     """
     folder = source_folder(str(source))
     name = str(source) if source in NAMES else folder.name
-    train = CocoDetection(folder, "train", name=name, masks=masks)
+    train = CocoDetection(folder, "train", name=name, tasks=tasks)
     if not (folder / "val_annotations.json").is_file():
         print(f"no val_annotations.json in {folder}: evaluated on train")
         return train, train
-    val = CocoDetection(folder, "val", name=name, masks=masks)
+    val = CocoDetection(folder, "val", name=name, tasks=tasks)
     if val.categories != train.categories:
         raise DataError(f"{val.labels.path}: categories are not those of {train.labels.path.name}: make them the same")
     return train, val

@@ -25,6 +25,8 @@ from PIL import Image, UnidentifiedImageError
 from pycocotools import mask as rle
 from torchvision import tv_tensors
 
+from tdt4265.contract import TASKS
+
 # Labels drawn by hand touch the border; this much beyond it, in pixels, is rounding and is clipped, more is a mistake.
 TOLERANCE = 1.0
 
@@ -86,7 +88,11 @@ class CocoDetection(torch.utils.data.Dataset):
     `dataset[i]` is (image, target):
         image: tv_tensors.Image, float32 [3, H, W] in 0..1; channels intensity, ambient, range.
         target: boxes tv_tensors.BoundingBoxes XYXY float32 [N, 4] in pixels; labels int64 [N], from 1; image_id int;
-            area float32 [N], square pixels; iscrowd int64 [N]; with masks=True masks, tv_tensors.Mask uint8 [N, H, W].
+            area float32 [N], square pixels; iscrowd int64 [N]; with the task "segm" masks, tv_tensors.Mask uint8
+            [N, H, W]; with the task "keypoints" keypoints float32 [N, P, 3], x, y and visibility, zeros for a point
+            that is not labelled.
+
+    tasks: what the targets hold besides boxes: "segm", "keypoints" (`contract.TASKS`); the labels must have them.
 
     held_bytes: how much memory decoded frames may take, so that each is decoded once; those beyond it are decoded each
     time they are asked for, with 0 all of them.
@@ -95,13 +101,13 @@ class CocoDetection(torch.utils.data.Dataset):
     """
 
     def __init__(
-        self, folder: str | Path, split: str, *, name: str | None = None, masks: bool = False,
+        self, folder: str | Path, split: str, *, name: str | None = None, tasks: Sequence[str] = ("bbox",),
         transforms: Callable | None = None, held_bytes: int = HELD_BYTES,
     ):  # fmt: skip
         self.folder = Path(folder).expanduser().absolute()
         self.split = split
         self.name = name or self.folder.name
-        self.masks = masks
+        self.tasks = tuple(tasks)
         self.transforms = transforms
         self.labels = read_labels(self.folder / f"{split}_annotations.json")
         self.coco = self.labels.coco
@@ -110,8 +116,12 @@ class CocoDetection(torch.utils.data.Dataset):
         self.image_ids = [image["id"] for image in self.coco["images"]]
         self._annotations = annotations_by_image(self.coco)
         check_image_files(self.folder, self.labels)
-        if masks:
+        if unknown := [task for task in self.tasks if task not in TASKS]:
+            raise DataError(f"task {unknown[0]!r}: choose among {', '.join(TASKS)}")
+        if "segm" in self.tasks:
             check_masks(self.labels)
+        if "keypoints" in self.tasks:
+            check_keypoints(self.labels)
         self._held = HeldFrames([(image["height"], image["width"], 3) for image in self.coco["images"]], held_bytes)
 
     def __len__(self) -> int:
@@ -130,6 +140,18 @@ class CocoDetection(torch.utils.data.Dataset):
     def file_name(self, index: int) -> str:
         """The image's name as the labels give it, relative to the folder."""
         return self.coco["images"][index]["file_name"]
+
+    @property
+    def keypoint_names(self) -> list[str]:
+        """What the P keypoints are called; [] where no category has any."""
+        return next((list(c["keypoints"]) for c in self.coco["categories"] if c.get("keypoints")), [])
+
+    @property
+    def flip_pairs(self) -> tuple[tuple[int, int], ...]:
+        """The indices of keypoints that change places in a mirror: those named left_* and right_*."""
+        names = self.keypoint_names
+        mirrored = {name: "right_" + name[5:] for name in names if name.startswith("left_")}
+        return tuple((names.index(a), names.index(b)) for a, b in mirrored.items() if b in names)
 
     def with_transforms(self, transforms: Callable | None) -> "CocoDetection":
         """The same frames through another transform: a callable (image, target) -> (image, target), or None."""
@@ -156,7 +178,7 @@ class CocoDetection(torch.utils.data.Dataset):
             "area": torch.tensor([entry["area"] for entry in entries], dtype=torch.float32),
             "iscrowd": torch.tensor([entry["iscrowd"] for entry in entries], dtype=torch.int64),
         }
-        if self.masks:
+        if "segm" in self.tasks:
             masks = np.zeros((len(entries), *size), np.uint8)
             for mask, entry in zip(masks, entries, strict=True):
                 try:
@@ -165,6 +187,10 @@ class CocoDetection(torch.utils.data.Dataset):
                     what = f"annotation id {entry['id']}: segmentation cannot be decoded ({error})"
                     raise DataError(f"{self.labels.path}: {what}: mend it, or load without masks") from None
             target["masks"] = tv_tensors.Mask(torch.from_numpy(masks))
+        if "keypoints" in self.tasks:
+            none = [0] * 3 * len(self.keypoint_names)
+            points = torch.tensor([entry.get("keypoints", none) for entry in entries], dtype=torch.float32)
+            target["keypoints"] = points.reshape(len(entries), len(self.keypoint_names), 3)
         return target
 
 
@@ -457,6 +483,35 @@ def is_mask(segmentation: object, size: list[int]) -> bool:
 
 def is_polygon(polygon: object) -> bool:
     return isinstance(polygon, list) and len(polygon) >= 6 and len(polygon) % 2 == 0 and all(map(is_number, polygon))
+
+
+def check_keypoints(labels: Labels) -> None:
+    """Some category names its keypoints, and annotations that have them have three numbers for each."""
+    named = {one["name"]: one["keypoints"] for one in labels.coco["categories"] if "keypoints" in one}
+    if not any(named.values()):
+        raise DataError(f'{labels.path}: no category has "keypoints": name them, or load without the task "keypoints"')
+    bad = (f"category {name!r}: keypoints {reprlib.repr(own)}" for name, own in named.items() if not is_names(own))
+    refuse(labels.path, bad, "list the names of its points")
+    first = next(own for own in named.values() if own)
+    other = (name for name, own in named.items() if own not in ([], first))
+    faults = (f"category {name!r} has other keypoints than another category" for name in other)
+    refuse(labels.path, faults, "give all categories with keypoints the same")
+    numbers = 3 * len(first)
+    faults = (
+        f"annotation id {entry['id']}: keypoints {reprlib.repr(entry['keypoints'])}"
+        for entry in labels.coco["annotations"]
+        if "keypoints" in entry and not is_points(entry["keypoints"], numbers)
+    )
+    refuse(labels.path, faults, f"give {numbers} finite numbers: x, y and visibility (0, 1 or 2) of each point")
+
+
+def is_names(value: object) -> bool:
+    return isinstance(value, list) and all(isinstance(name, str) for name in value)
+
+
+def is_points(value: object, numbers: int) -> bool:
+    right = isinstance(value, list) and len(value) == numbers and all(is_number(v) and math.isfinite(v) for v in value)
+    return right and all(visibility in (0, 1, 2) for visibility in value[2::3])
 
 
 def check_image_files(folder: Path, labels: Labels) -> None:

@@ -1,7 +1,7 @@
 """Augmentation: pipelines of torchvision.transforms.v2 over a frame and its target.
 
 Every transform draws anew for every frame, takes and returns (image, target) as `CocoDetection` gives them, and keeps
-boxes, labels, area, iscrowd and masks consistent. Targets without boxes pass through.
+boxes, labels, area, iscrowd, masks and keypoints consistent. Targets without boxes pass through.
 """
 
 import numpy as np
@@ -11,7 +11,7 @@ from torchvision import tv_tensors
 from torchvision.transforms import v2
 
 from tdt4265.contract import BOX_KEYS
-from tdt4265.ring import roll
+from tdt4265.ring import hide_outside, roll
 
 # How strong each transform is: what a record says of a run's augmentation. The crop's are SSD's (section 2.2); contrast
 # and brightness change in half of the frames, by the factors of v2.RandomPhotometricDistort, torchvision's SSD.
@@ -46,9 +46,16 @@ class RandomCrop(v2.Transform):
         )
         # The share of its box that an object covers survives cutting and stretching better than its area does.
         share = target["area"] / box_area(target["boxes"])
-        image, target = crop(image, {**target, "area": share})
+        target = {**target, "area": share}
+        if "keypoints" in target:  # torchvision moves points of two numbers
+            points = target["keypoints"][..., :2]
+            target["points"] = tv_tensors.KeyPoints(points, canvas_size=(height, width))
+        image, target = crop(image, target)
         image, target = v2.Resize((height, width), antialias=True)(image, target)
         image, target = v2.SanitizeBoundingBoxes(labels_getter=what_goes_with_a_box)(image, target)
+        if "points" in target:
+            moved = torch.cat([target.pop("points").as_subclass(Tensor), target["keypoints"][..., 2:]], dim=-1)
+            target["keypoints"] = hide_outside(moved, width, height)
         return image, {**target, "area": target["area"] * box_area(target["boxes"])}
 
 
@@ -84,6 +91,27 @@ class QuickIoUCrop(v2.RandomIoUCrop):
                     return {**crop, "is_within_crop_area": torch.from_numpy(inside)}
 
 
+class RandomFlip(v2.RandomHorizontalFlip):
+    """torchvision's, which also mirrors keypoints: a left hand becomes a right one.
+
+    flip_pairs: the (left, right) indices of keypoints that change places.
+    """
+
+    def __init__(self, p: float = 0.5, flip_pairs: tuple[tuple[int, int], ...] = ()):
+        super().__init__(p)
+        self.flip_pairs = flip_pairs
+
+    def forward(self, image: Tensor, target: dict) -> tuple[Tensor, dict]:
+        flipped, target = super().forward(image, target)
+        if flipped is not image and "keypoints" in target:
+            keypoints = target["keypoints"].clone()
+            for left, right in self.flip_pairs:
+                keypoints[:, [left, right]] = keypoints[:, [right, left]]
+            keypoints[..., 0] = torch.where(keypoints[..., 2] > 0, image.shape[-1] - keypoints[..., 0], 0)
+            target = {**target, "keypoints": keypoints}
+        return flipped, target
+
+
 class RandomRoll(v2.Transform):
     """Turns the panorama by a random number of columns: what leaves it at one side comes back at the other.
 
@@ -104,7 +132,8 @@ def box_area(boxes: Tensor) -> Tensor:
 def what_goes_with_a_box(inputs: tuple[Tensor, dict]) -> tuple[Tensor, ...]:
     _, target = inputs
     # Boxes and masks, being tv_tensors, go together unasked.
-    return tuple(target[key] for key in BOX_KEYS if key in target and key not in ("boxes", "masks"))
+    keys = [key for key in (*BOX_KEYS, "points") if key in target and key not in ("boxes", "masks")]
+    return tuple(target[key] for key in keys)
 
 
 def _jitter(channel: str) -> v2.Transform:
@@ -112,21 +141,23 @@ def _jitter(channel: str) -> v2.Transform:
     return v2.RandomApply([v2.ColorJitter(**{channel: strength["factor"]})], p=strength["p"])
 
 
+# Each made from the flip_pairs of a dataset, which only the flip needs.
 TRANSFORMS = {
-    "crop": RandomCrop,
-    "flip": lambda: v2.RandomHorizontalFlip(**STRENGTHS["flip"]),
-    "contrast": lambda: _jitter("contrast"),
-    "brightness": lambda: _jitter("brightness"),
-    "roll": RandomRoll,
+    "crop": lambda _: RandomCrop(),
+    "flip": lambda flip_pairs: RandomFlip(**STRENGTHS["flip"], flip_pairs=flip_pairs),
+    "contrast": lambda _: _jitter("contrast"),
+    "brightness": lambda _: _jitter("brightness"),
+    "roll": lambda _: RandomRoll(),
 }
 
 
-def pipeline(names: tuple[str, ...]) -> v2.Transform | None:
+def pipeline(names: tuple[str, ...], flip_pairs: tuple[tuple[int, int], ...] = ()) -> v2.Transform | None:
     """The named transforms, in this order; None for no names.
 
-    names: among "crop", "flip", "contrast", "brightness", "roll". Raises ValueError for any other.
+    names: among "crop", "flip", "contrast", "brightness", "roll". flip_pairs: see `RandomFlip`; a dataset has its own.
+    Raises ValueError for any other name.
     """
     unknown = [name for name in names if name not in TRANSFORMS]
     if unknown:
         raise ValueError(f"unknown transform {unknown[0]!r}: choose among {', '.join(TRANSFORMS)}")
-    return v2.Compose([TRANSFORMS[name]() for name in names]) if names else None
+    return v2.Compose([TRANSFORMS[name](flip_pairs) for name in names]) if names else None
