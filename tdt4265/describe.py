@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import sys
+from dataclasses import fields
 
 import pandas as pd
 import torch
@@ -118,12 +119,14 @@ def main(arguments: list[str] | None = None) -> int:
     weights = sum(p.numel() for p in model.parameters())
     print(f"{recipe.title}, one image of 3x{IMAGE_SIZE[0]}x{IMAGE_SIZE[1]}\n")
     for name, row in table.iterrows():
-        print(f"{name:<20}{row['parameters']:>12,} parameters {row['GFLOP']:>9.3f} GFLOP   {row['outputs']}")
-    print(f"{'all':<20}{weights:>12,} parameters {table['GFLOP'].sum():>9.3f} GFLOP\n")
-    for part in ("anchors", "loss", "init", "training"):
-        print(f"{part:<12}{getattr(recipe, part)}")
-    print(f"{'transforms':<12}{', '.join(recipe.transforms) or 'none'}\n")
-    print(f"Counted as in the reports, {weights:,} weights and 4 x {anchors:,} anchor coordinates:")
+        print(f"{name:<26}{row['parameters']:>12,} parameters {row['GFLOP']:>9.3f} GFLOP   {row['outputs']}")
+    print(f"{'all':<26}{weights:>12,} parameters {table['GFLOP'].sum():>9.3f} GFLOP\n")
+    for field in fields(recipe):
+        if field.name not in ("name", "title"):
+            print(f"{field.name:<12}{getattr(recipe, field.name)}")
+    print()
+    if anchors:
+        print(f"Counted as in the reports, {weights:,} weights and 4 x {anchors:,} anchor coordinates:")
     print(f"parameters: {count_parameters(model)}")
     return 0
 

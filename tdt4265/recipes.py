@@ -96,6 +96,16 @@ class Head:
 
 
 @dataclass(frozen=True)
+class Regions:
+    """A second stage: regions pooled from the features, and two fully connected layers on them."""
+
+    representation: int = 1024  # outputs of each layer
+
+    def small(self) -> Regions:
+        return Regions(representation=128)
+
+
+@dataclass(frozen=True)
 class Init:
     """How the head starts (`models.initialize`).
 
@@ -111,7 +121,7 @@ class Init:
 
 @dataclass(frozen=True)
 class Recipe:
-    """A detector and how it is trained, as its parts. What kinds of detectors have in common; see `OneStage`.
+    """A detector and how it is trained, as its parts: what `OneStage` and `TwoStage` have in common.
 
     Attributes:
         name: what a shell calls it, a key of ALL_RECIPES.
@@ -177,6 +187,26 @@ class OneStage(Recipe):
         bias = None if self.init.prior is None else self.loss.prior_bias(self.init.prior, num_classes)
         models.initialize(head, self.init.weights, bias)
         return models.Detector(backbone, pyramid, head, self.anchors, self.loss, num_classes)
+
+
+@dataclass(frozen=True)
+class TwoStage(Recipe):
+    """A detector that proposes regions and then looks at each of them again (`models.faster_rcnn`).
+
+    Attributes:
+        anchors: what the proposals start from.
+        regions: the second stage.
+    """
+
+    anchors: Anchors
+    regions: Regions
+
+    def build_model(self, num_classes: int = 9, pretrained: bool = True) -> nn.Module:
+        backbone = self.backbone.build(pretrained)
+        pyramid = self.pyramid.build(backbone.out_channels)
+        return models.faster_rcnn(
+            backbone, pyramid, self.anchors, num_classes, representation=self.regions.representation
+        )
 
 
 def _plain(value: Any) -> Any:
@@ -269,10 +299,22 @@ def _augmented(base: Recipe, name: str, transforms: tuple[str, ...]) -> Recipe:
     )
 
 
+# Half of SSD's shapes for the proposals, which need no class and get their exact box in the second stage.
+faster_rcnn = TwoStage(
+    name="faster_rcnn",
+    title="Faster R-CNN on ResNet-34 with FPN",
+    transforms=fpn.transforms,
+    backbone=fpn.backbone,
+    pyramid=fpn.pyramid,
+    training=fpn.training,
+    anchors=replace(SSD_ANCHORS, sizes=replace(SSD_SIZES, aspect_ratios=((3,),) * 6)),
+    regions=Regions(),
+)
+
 EVERY_TRANSFORM = ("roll", *augmentation.transforms)
 
 # Side roads of the story: augmentations one by one, none and all of them, on the first detector and on a strong one;
-# the focal loss as its paper has it; and other starts for the head.
+# the focal loss as its paper has it; other starts for the head; and a two-stage detector.
 VARIANTS = {
     recipe.name: recipe
     for recipe in (
@@ -295,6 +337,7 @@ VARIANTS = {
             loss=SigmoidFocalLoss(),
             init=Init(Gaussian(), prior=0.01),
         ),
+        faster_rcnn,
     )
 }
 

@@ -6,6 +6,7 @@ from .heads import Head
 from .initialization import Gaussian, Kaiming, Xavier, initialize
 from .norms import NORMS, group_norm
 from .pyramids import FPN
+from .two_stage import faster_rcnn
 
 __all__ = [
     "FPN",
@@ -17,6 +18,7 @@ __all__ = [
     "Kaiming",
     "ResNet",
     "Xavier",
+    "faster_rcnn",
     "group_norm",
     "initialize",
 ]

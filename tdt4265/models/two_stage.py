@@ -1,0 +1,102 @@
+"""Two-stage detectors: torchvision's, on the course's backbones, pyramids and anchors."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from torch import Tensor, nn
+from torchvision.models.detection import FasterRCNN
+from torchvision.models.detection.anchor_utils import AnchorGenerator
+from torchvision.models.detection.faster_rcnn import FastRCNNPredictor, TwoMLPHead
+from torchvision.models.detection.image_list import ImageList
+from torchvision.models.detection.transform import GeneralizedRCNNTransform
+from torchvision.ops import MultiScaleRoIAlign
+
+from .detector import IMAGE_MEAN, IMAGE_STD
+
+ROI_SIZE = (
+    7  # cells that a region is pooled to, a side (Lin et al. 2017, https://arxiv.org/abs/1612.03144, section 4.2)
+)
+
+
+class Features(nn.Module):
+    """A backbone and a pyramid as torchvision's detectors take them: [B, 3, H, W] -> {"0": [B, C, H_0, W_0], ...}.
+
+    Args:
+        backbone: images -> feature maps. pyramid: feature maps -> as many of one number of channels C.
+    """
+
+    def __init__(self, backbone: nn.Module, pyramid: nn.Module):
+        super().__init__()
+        self.backbone, self.pyramid = backbone, pyramid
+        self.out_channels = pyramid.out_channels[0]
+
+    def forward(self, images: Tensor) -> dict[str, Tensor]:
+        return {str(level): x for level, x in enumerate(self.pyramid(self.backbone(images)))}
+
+
+class GridAnchors(AnchorGenerator):
+    """The course's anchors as torchvision's region proposal network takes them, the same for each image of a batch."""
+
+    def __init__(self, anchors):
+        super().__init__()
+        self.anchors = anchors
+
+    def num_anchors_per_location(self) -> list[int]:
+        return self.anchors.num_anchors_per_location()
+
+    def forward(self, image_list: ImageList, feature_maps: Sequence[Tensor]) -> list[Tensor]:
+        anchors = self.anchors([x.shape[-2:] for x in feature_maps], image_list.tensors.device)
+        return [anchors] * len(image_list.image_sizes)
+
+
+class NormalizeAndBatch(GeneralizedRCNNTransform):
+    """torchvision's first step without its resizing: images keep their size, boxes their coordinates."""
+
+    def __init__(self, size_divisible: int):
+        super().__init__(0, 0, list(IMAGE_MEAN), list(IMAGE_STD), size_divisible=size_divisible)
+
+    def resize(self, image: Tensor, target: dict | None = None) -> tuple[Tensor, dict | None]:
+        return image, target
+
+
+def faster_rcnn(
+    backbone: nn.Module,
+    pyramid: nn.Module,
+    anchors,
+    num_classes: int,
+    *,
+    representation: int = 1024,
+    roi_levels: int = 4,
+) -> FasterRCNN:
+    """Faster R-CNN (Ren et al. 2015, https://arxiv.org/abs/1506.01497) on a pyramid, under torchvision's contract.
+
+    In training mode it returns four losses: those of the proposals, "loss_objectness" and "loss_rpn_box_reg", and those
+    of the regions, "loss_classifier" and "loss_box_reg". Thresholds are those of `Detector`.
+
+    Args:
+        backbone, pyramid: see `Features`.
+        anchors: what the proposals start from, `anchors.Anchors`, of as many anchors a cell on each level.
+        num_classes: background counted.
+        representation: outputs of the two fully connected layers that see a pooled region.
+        roi_levels: regions are pooled from this many of the finest levels.
+
+    Raises:
+        ValueError: the anchors' strides are not the backbone's, or levels differ in their number of anchors.
+    """
+    if list(backbone.strides) != list(anchors.strides):
+        raise ValueError(f"anchors of strides {list(anchors.strides)} on features of strides {list(backbone.strides)}")
+    if len(set(anchors.num_anchors_per_location())) != 1:
+        numbers = anchors.num_anchors_per_location()
+        raise ValueError(f"one head proposes on all levels, but a cell has {numbers} anchors, level by level")
+    features = Features(backbone, pyramid)
+    model = FasterRCNN(
+        features,
+        rpn_anchor_generator=GridAnchors(anchors),
+        box_roi_pool=MultiScaleRoIAlign([str(level) for level in range(roi_levels)], ROI_SIZE, sampling_ratio=2),
+        box_head=TwoMLPHead(features.out_channels * ROI_SIZE**2, representation),
+        box_predictor=FastRCNNPredictor(representation, num_classes),
+        box_detections_per_img=200,
+    )
+    model.transform = NormalizeAndBatch(size_divisible=max(anchors.strides))
+    return model
