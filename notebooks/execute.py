@@ -1,15 +1,17 @@
-"""Executes the notebooks in place, under the tests' environment, and leaves in them only what is the same everywhere.
+"""Executes the notebooks in place, under the tests' environment, and leaves in them what is the same everywhere.
 
     python notebooks/execute.py                   # all of them
     python notebooks/execute.py 05_retinanet      # some
 """
 
+import base64
 import os
 import sys
 from pathlib import Path
 
 import nbformat
 from nbclient import NotebookClient
+from palette import with_palette
 
 FOLDER = Path(__file__).resolve().parent
 sys.path.insert(0, str(FOLDER.parent))
@@ -30,6 +32,9 @@ def clean(notebook):
         cell.metadata = {"tags": tags} if tags else {}
         if cell.cell_type == "code":
             cell.outputs = [output for output in cell.outputs if not (is_progress(output) or names_precision(output))]
+            for data in (output.get("data", {}) for output in cell.outputs):
+                if "image/png" in data:
+                    data["image/png"] = base64.b64encode(with_palette(base64.b64decode(data["image/png"]))).decode()
     return notebook
 
 

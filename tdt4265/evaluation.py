@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import io
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -19,6 +19,7 @@ from pycocotools.coco import COCO
 from pycocotools.cocoeval import COCOeval
 from torch import Tensor, nn
 from torch.utils.data import DataLoader, Dataset, Subset
+from torchvision.ops import box_iou
 
 from tdt4265.contract import TASKS, collate
 
@@ -226,6 +227,25 @@ def match_detections(coco_dict: dict, results: Sequence[dict], task: str = "bbox
     names = _class_names(coco_dict, run)
     by_class = [run.evalImgs[k * images : (k + 1) * images] for k in range(len(names))]
     return {name: [one for one in own if one is not None] for name, own in zip(names, by_class, strict=True)}
+
+
+def hits(target: Mapping, prediction: Mapping, iou: float = 0.5) -> tuple[Tensor, Tensor]:
+    """Which detections of one image hit a label, and which labels are hit: bool [M], bool [G].
+
+    As COCO counts: the best detection first, each takes the label of its class that it overlaps most, if by at least
+    `iou`, and nobody else has that label then. Crowds are left out: no detection hits one, and none is missed.
+
+    target: {"boxes" [G, 4], "labels" [G]}. prediction: {"boxes" [M, 4], "labels" [M], "scores" [M]}.
+    """
+    overlap = box_iou(prediction["boxes"].as_subclass(Tensor).cpu(), target["boxes"].as_subclass(Tensor).cpu())
+    overlap[prediction["labels"].cpu()[:, None] != target["labels"].cpu()] = 0
+    found = target["iscrowd"].cpu() == 1 if "iscrowd" in target else torch.zeros(overlap.shape[1], dtype=torch.bool)
+    hit = torch.zeros(overlap.shape[0], dtype=torch.bool)
+    for detection in prediction["scores"].cpu().argsort(descending=True, stable=True).tolist():
+        free = overlap[detection].masked_fill(found, 0)
+        if free.numel() and free.max() >= iou:
+            hit[detection], found[free.argmax()] = True, True
+    return hit, found
 
 
 def _coco_eval(coco_dict: dict, results: Sequence[dict], task: str) -> COCOeval:

@@ -11,11 +11,14 @@ from itertools import pairwise
 
 import matplotlib.pyplot as plt
 import numpy as np
+import pandas as pd
 import torch
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.patches import FancyBboxPatch, Rectangle
 from matplotlib.ticker import MaxNLocator
+
+from tdt4265.evaluation import hits
 
 CHANNELS = ("intensity", "ambient", "range")
 
@@ -160,6 +163,69 @@ def detections(
     return figure
 
 
+VERDICTS = {"hit": "#3ddc6d", "false alarm": "#ff4f79", "missed": "#ffe14d"}
+
+
+def hits_and_misses(
+    image: torch.Tensor,
+    target: Mapping,
+    prediction: Mapping,
+    *,
+    categories: Mapping[int, str],
+    threshold: float = 0.3,
+    title: str = "",
+) -> Figure:
+    """A panorama in two strips with what a detector got right and wrong (`evaluation.hits`, IoU 0.5).
+
+    Detections that score at least `threshold`, solid: those that hit a label of their class, and, with what they were
+    taken for, those that do not; dashed, the labels that none hit.
+    """
+    prediction = {key: value.cpu()[prediction["scores"].cpu() >= threshold] for key, value in prediction.items()}
+    hit, found = hits(target, prediction)
+    boxes = {"hit": prediction["boxes"][hit], "false alarm": prediction["boxes"][~hit]}
+    boxes["missed"] = torch.as_tensor(target["boxes"])[~found]
+    styles = {name: {"color": c, "linestyle": "--" if name == "missed" else "-"} for name, c in VERDICTS.items()}
+    width, height = image.shape[-1], image.shape[-2]
+    figsize = (WIDTH, 0.9 + 2 * (0.25 + WIDTH * 2 * height / width))
+    figure, axes = plt.subplots(2, 1, figsize=figsize, layout="constrained")
+    for half, ax in enumerate(axes):
+        _strip(ax, _gray(image, "intensity"), half * width // 2, (half + 1) * width // 2)
+        for verdict, own in boxes.items():
+            for x1, y1, x2, y2 in own.tolist():
+                ax.add_patch(Rectangle((x1, y1), x2 - x1, y2 - y1, fill=False, linewidth=1.6, **styles[verdict]))
+        for (x1, y1, *_), label in zip(boxes["false alarm"].tolist(), prediction["labels"][~hit].tolist(), strict=True):
+            ax.text(x1, y1 - 1, categories[label], fontsize=8, va="bottom", color=VERDICTS["false alarm"], clip_on=True)
+    handles = [Line2D([], [], label=f"{len(own)} {verdict}", **styles[verdict]) for verdict, own in boxes.items()]
+    axes[0].legend(handles=handles, fontsize=9, loc="lower left", bbox_to_anchor=(0, 1), ncols=3, frameon=False)
+    axes[0].set_title(title, fontsize=10, loc="right")
+    axes[-1].set_xlabel("column (pixels)", fontsize=9)
+    return figure
+
+
+def recorded(scores: pd.DataFrame) -> Figure:
+    """Recorded runs (`records.scores`): left mAP with its interval over clips and each seed, right AP by class."""
+    figure, (left, right) = plt.subplots(1, 2, figsize=(WIDTH, 1.4 + 0.32 * max(len(scores), 4)), layout="constrained")
+    classes = [name for name in scores.columns if name not in ("mAP", "low", "high", "seeds")]
+    rows = np.arange(len(scores))
+    left.hlines(rows, scores.low, scores.high, color="#44546a", linewidth=2, label="95 % over clips, mean of the seeds")
+    left.plot(scores.mAP, rows, "|", color="#44546a", markersize=14, markeredgewidth=2)
+    for row, seeds in zip(rows, scores.seeds, strict=True):
+        label = "a seed" if row == 0 else None
+        left.plot(seeds, np.full(len(seeds), row - 0.22), "o", color="#ff9e2c", markersize=4, label=label)
+    left.set(yticks=rows, yticklabels=scores.index, ylim=(len(scores) - 0.5, -0.6), xlabel="mAP on val")
+    shift = np.linspace(-0.24, 0.24, len(scores)) if len(scores) > 1 else [0.0]
+    for row, name in enumerate(scores.index):
+        places = np.arange(len(classes)) + shift[row]
+        shade = plt.cm.viridis(row / max(len(scores) - 1, 1) * 0.85)
+        right.plot(scores.loc[name, classes].astype(float), places, "o", color=shade, markersize=5, label=name)
+    right.set(yticks=range(len(classes)), yticklabels=classes, ylim=(len(classes) - 0.5, -0.5), xlim=(0, None))
+    right.set_xlabel("AP of a class, mean of the seeds")
+    for ax in (left, right):
+        ax.grid(axis="x", alpha=0.3)
+        ax.legend(fontsize=8, loc="lower left", bbox_to_anchor=(-0.02, 1.0), ncols=4, frameon=False)
+    return figure
+
+
 PARTS = ("image", "backbone", "pyramid", "head", "anchors", "loss", "decoding + NMS", "boxes")
 
 
@@ -225,23 +291,6 @@ def curves(runs: Mapping[str, Sequence[Mapping]], keys: Sequence[str], labels: S
         ax.xaxis.set_major_locator(MaxNLocator(integer=True))
         ax.grid(alpha=0.3)
     axes[0, -1].legend(fontsize=8)
-    return figure
-
-
-def comparison(values: Mapping[str, Sequence[float]], label: str) -> Figure:
-    """One row a name: a dot a value (a seed of a recipe), and a bar at their mean with its number. label: the axis'."""
-    figure, ax = plt.subplots(figsize=(WIDTH * 0.7, 0.9 + 0.36 * len(values)), layout="constrained")
-    for row, seeds in enumerate(values.values()):
-        if not seeds:
-            raise ValueError(f"{list(values)[row]!r} has no value to draw")
-        mean = sum(seeds) / len(seeds)
-        ax.plot(seeds, [row] * len(seeds), "o", color="#4f8dff", alpha=0.7, markersize=6)
-        ax.plot([mean, mean], [row - 0.32, row + 0.32], color="black", linewidth=2)
-        ax.text(1.01, row, f"{mean:.4f}  ({len(seeds)})", transform=ax.get_yaxis_transform(), va="center", fontsize=9)
-    ax.set(yticks=range(len(values)), yticklabels=list(values), ylim=(len(values) - 0.5, -0.5), xlabel=label)
-    ax.set_xlim(left=0)
-    ax.set_title("dots: seeds; bar and number: mean (number of seeds)", fontsize=9, loc="right")
-    ax.grid(alpha=0.3, axis="x")
     return figure
 
 

@@ -66,6 +66,36 @@ def test_keypoints_by_hand():
         assert evaluation.coco_metrics(coco, found, task="keypoints").map == pytest.approx(passed / 10)
 
 
+def test_hits_are_those_that_coco_counts():
+    """Frame by frame, class by class, against pycocotools' own matching at IoU 0.5."""
+    rng = torch.Generator().manual_seed(0)
+    for _ in range(20):
+        corner = 60 * torch.rand(8, 2, generator=rng)
+        truth = torch.cat([corner, corner + 5 + 25 * torch.rand(8, 2, generator=rng)], dim=1)
+        found = truth[torch.randint(8, (12,), generator=rng)] + 4 * torch.randn(12, 4, generator=rng)
+        found[:, 2:] = torch.maximum(found[:, 2:], found[:, :2] + 1)
+        target = {"boxes": truth, "labels": torch.randint(1, 3, (8,), generator=rng), "iscrowd": torch.zeros(8)}
+        scores, classes = torch.rand(12, generator=rng), torch.randint(1, 3, (12,), generator=rng)
+        hit, reached = evaluation.hits(target, {"boxes": found, "labels": classes, "scores": scores})
+
+        def xywh(box):
+            return [*box[:2].tolist(), *(box[2:] - box[:2]).tolist()]
+
+        coco = labels([(0, int(c), xywh(b)) for b, c in zip(truth, target["labels"], strict=True)], images=1)
+        results = [result(0, int(c), xywh(b), float(s)) for b, c, s in zip(found, classes, scores, strict=True)]
+        for name, images in evaluation.match_detections(coco, results).items():
+            own = classes == ["car", "person"].index(name) + 1
+            order = scores[own].argsort(descending=True)
+            wanted = [m > 0 for one in images for m in one["dtMatches"][0]]
+            assert hit[own][order].tolist() == wanted
+        assert hit.sum() == reached.sum()
+    nothing = {"boxes": truth[:0], "labels": classes[:0]}
+    assert not evaluation.hits(nothing, {"boxes": found, "labels": classes, "scores": scores})[0].any()
+    crowd = target | {"iscrowd": torch.ones(8)}
+    hit, reached = evaluation.hits(crowd, {"boxes": found, "labels": classes, "scores": scores})
+    assert not hit.any() and reached.all()
+
+
 def test_an_unknown_task_is_refused(scene):
     with pytest.raises(ValueError, match="task is 'boxes': it is one of 'bbox', 'segm', 'keypoints'"):
         evaluation.coco_metrics(*scene, task="boxes")

@@ -1,11 +1,17 @@
 """What all notebooks share: their shape, their parameters, and outputs that `pytest --nbval` really compares."""
 
 import ast
+import io
 import re
+import runpy
 from pathlib import Path
 
 import nbformat
+import numpy as np
 import pytest
+from PIL import Image
+
+from tdt4265.plots import COLOURS
 
 FOLDER = Path(__file__).resolve().parents[1] / "notebooks"
 NOTEBOOKS = sorted(FOLDER.glob("[0-9]*.ipynb"))
@@ -92,6 +98,24 @@ def test_nothing_of_the_machine_that_made_it(path):
 def test_every_notebook_asserts_what_it_predicts(notebook):
     asserts = sum(len(re.findall(r"^\s*assert|assert_close", cell.source, re.M)) for cell in code_cells(notebook))
     assert asserts >= 5
+
+
+def test_files_are_small_enough_to_be_read(path):
+    """GitHub shows a notebook up to some megabytes, and each change of a figure is kept for ever."""
+    assert path.stat().st_size < 1.5e6, "execute it with `make notebooks`, which gives figures a palette"
+
+
+def test_a_palette_keeps_the_colours_of_thin_lines():
+    rng = np.random.default_rng(0)
+    pixels = np.repeat(rng.integers(0, 256, (200, 400, 1), np.uint8), 3, axis=2)
+    for row, hexes in enumerate(COLOURS[1:]):
+        pixels[20 * row + 5, 50:80] = [int(hexes[i : i + 2], 16) for i in (1, 3, 5)]
+    file = io.BytesIO()
+    Image.fromarray(pixels).save(file, "PNG")
+    small = runpy.run_path(str(FOLDER / "palette.py"))["with_palette"](file.getvalue())
+    got = np.asarray(Image.open(io.BytesIO(small)).convert("RGB")).astype(int)
+    assert len(small) < 0.5 * len(file.getvalue())
+    assert np.abs(got - pixels).max() <= 12  # the gray nearest, and each class's own colour
 
 
 def test_links_lead_to_files(path, notebook):

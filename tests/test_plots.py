@@ -4,6 +4,7 @@ import matplotlib
 
 matplotlib.use("Agg")
 import matplotlib.pyplot as plt
+import pandas as pd
 import pytest
 import torch
 from matplotlib.colors import to_hex
@@ -83,12 +84,27 @@ def test_precision_recall_has_the_class_colours():
     assert line.get_label() == "person" and line.get_color() == plots.colour(7)
 
 
-def test_comparison_has_a_dot_a_seed_and_a_bar_at_the_mean():
-    figure = plots.comparison({"ssd": [0.04, 0.06], "fpn": [0.1]}, "mAP")
-    (ax,) = figure.axes
-    assert [label.get_text() for label in ax.get_yticklabels()] == ["ssd", "fpn"]
-    assert ax.lines[0].get_xdata().tolist() == [0.04, 0.06] and set(ax.lines[1].get_xdata()) == {0.05}
-    assert [text.get_text() for text in ax.texts] == ["0.0500  (2)", "0.1000  (1)"]
-    assert ax.get_xlim()[0] == 0 and ax.get_xlabel() == "mAP"
-    with pytest.raises(ValueError, match="'fpn' has no value to draw"):
-        plots.comparison({"ssd": [0.04], "fpn": []}, "mAP")
+def test_recorded_runs_have_an_interval_and_a_dot_a_seed():
+    rows = {
+        "ssd": {"mAP": 0.1, "low": 0.08, "high": 0.13, "seeds": [0.09, 0.11], "car": 0.4, "bus": 0.2},
+        "fpn": {"mAP": 0.2, "low": 0.15, "high": 0.22, "seeds": [0.2], "car": 0.5, "bus": 0.3},
+    }
+    figure = plots.recorded(pd.DataFrame.from_dict(rows, orient="index"))
+    left, right = figure.axes
+    assert [label.get_text() for label in left.get_yticklabels()] == ["ssd", "fpn"]
+    assert [segment[:, 0].tolist() for segment in left.collections[0].get_segments()] == [[0.08, 0.13], [0.15, 0.22]]
+    assert [line.get_xdata().tolist() for line in left.lines] == [[0.1, 0.2], [0.09, 0.11], [0.2]]
+    assert [label.get_text() for label in right.get_yticklabels()] == ["car", "bus"]
+    assert [line.get_xdata().tolist() for line in right.lines] == [[0.4, 0.2], [0.5, 0.3]]
+
+
+def test_hits_false_alarms_and_misses_are_told_apart(image):
+    boxes = torch.tensor([[10.0, 40, 60, 90], [200, 40, 230, 90], [400, 10, 420, 60]])
+    target = {"boxes": boxes[:2], "labels": torch.tensor([1, 7])}
+    found = {"boxes": boxes, "labels": torch.tensor([1, 1, 1]), "scores": torch.tensor([0.9, 0.8, 0.2])}
+    figure = plots.hits_and_misses(image, target, found, categories={1: "car", 7: "person"})
+    labels = [text.get_text() for text in figure.axes[0].get_legend().get_texts()]
+    assert labels == ["1 hit", "1 false alarm", "1 missed"]  # what scores 0.2 is left out
+    colours = [to_hex(box.get_edgecolor()) for box in rectangles(figure.axes[0])]
+    assert colours == [plots.VERDICTS[name] for name in ("hit", "false alarm", "missed")]
+    assert [text.get_text() for text in figure.axes[0].texts] == ["car"]  # what the false alarm was taken for

@@ -169,6 +169,23 @@ def test_recipes_are_told_apart_by_the_resamples_they_share():
     assert found.low > 0 and not found.seeds_agree and not found.told_apart
 
 
+def test_scores_have_a_row_a_recipe():
+    luck = np.random.default_rng(0).normal(0, 0.02, 300)
+    found = []
+    for name, scores in (("fpn", [0.2, 0.3]), ("ssd", [0.1])):
+        for score in scores:
+            one = measured(score, luck)
+            one.header["recipe"] = name
+            one.further[-1][1]["per_class"] = {"car": score + 0.1, "bus": score - 0.1, "rider": 0.9}
+            found.append(one)
+    table = records.scores(found)
+    assert list(table.index) == ["fpn", "ssd"] and table.index.name == "recipe"
+    assert list(table.columns) == ["mAP", "low", "high", "seeds", "car", "bus"]  # riders are too few for the mean
+    assert (table["mAP"]["fpn"], table["car"]["fpn"], table["bus"]["ssd"]) == pytest.approx((0.25, 0.35, 0.0))
+    assert table["seeds"]["fpn"] == [0.2, 0.3]
+    assert (table["low"]["ssd"], table["high"]["ssd"]) == pytest.approx(np.quantile(0.1 + luck, [0.025, 0.975]))
+
+
 def test_a_class_that_a_resample_does_not_hold_is_left_out_of_its_mean():
     one, other = measured(0.1, np.zeros(3)), measured(0.2, np.zeros(3))
     for made in (one, other):
@@ -194,7 +211,7 @@ def test_the_table_compares_each_recipe_with_the_one_before(tmp_path):
         for seed, score in enumerate(scores):
             made = measured(score, luck)
             made.header |= {"recipe": name, "seed": seed, "parts": {"name": name, "transforms": [], **parts}}
-            made.further[-1][1]["per_class"] = {"car": 0.5 + score, "person": 0.0625}
+            made.further[-1][1]["per_class"] = {"car": 0.5 + score, "bus": 0.1, "person": 0.0625}
             if real is not None:
                 figures = {"dataset": "real", "frames": 14, "map": 0.1, "per_class": {"car": real, "person": 0.25}}
                 made.further.append(("test", figures))

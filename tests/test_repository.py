@@ -101,7 +101,7 @@ IMPORTS = {
     "records": {"devices", "intervals", "paths"},
     "devices": set(),
     "training": {"contract", "devices", "evaluation", "paths", "records"},
-    "plots": set(),
+    "plots": {"evaluation"},
     "notebook": set(),
     "recipes": {"anchors", "data", "losses", "models", "training"},
     "weights": {"paths", "recipes"},

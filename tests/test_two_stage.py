@@ -82,7 +82,5 @@ def test_anchors_that_do_not_fit_are_refused():
     with pytest.raises(ValueError, match=r"anchors of strides \[8, .* on features of strides \[4, "):
         replace(RECIPE.small(), anchors=replace(RECIPE.anchors, strides=strides)).build_model()
     sizes = (((8, 8),),) * 5 + (((8, 8), (16, 16)),)
-    with pytest.raises(
-        ValueError, match=r"one head .* on all levels, but a cell has \[1, 1, 1, 1, 1, 2\] anchors"
-    ):
+    with pytest.raises(ValueError, match=r"one head .* on all levels, but a cell has \[1, 1, 1, 1, 1, 2\] anchors"):
         replace(RECIPE.small(), anchors=Anchors(RECIPE.anchors.strides, sizes)).build_model()

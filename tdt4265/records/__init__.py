@@ -7,6 +7,7 @@ from tdt4265.records.comparison import (
     difference,
     markdown,
     renew_table,
+    scores,
     table,
     transfer_markdown,
 )
@@ -38,6 +39,7 @@ __all__ = [
     "read",
     "recorded",
     "renew_table",
+    "scores",
     "table",
     "transfer_markdown",
 ]

@@ -88,6 +88,26 @@ def table(records: Iterable[Record]) -> pd.DataFrame:
     return pd.DataFrame(rows)
 
 
+def scores(records: Iterable[Record]) -> pd.DataFrame:
+    """The mAP of recipes on all clips, and how far it can be trusted: a row a recipe, in the order of the records.
+
+    Index "recipe". Columns: "mAP", the mean over its seeds, of the classes with enough objects; "low", "high", the 95 %
+    interval over clips; "seeds", the mAP of each; and for each of those classes its AP, mean over the seeds. Raises
+    RecordError where a record has no AP on resamples.
+    """
+    groups: dict[str, list[Record]] = {}
+    for record in records:
+        groups.setdefault(record.header["recipe"], []).append(record)
+    rows = {}
+    for name, group in groups.items():
+        low, high = interval(np.mean([_resampled_map(record) for record in group], axis=0))
+        resampled = [record.named("resampled")[-1] for record in group]
+        seeds = [one["map"] for one in resampled]
+        of_class = {label: np.mean([one["per_class"][label] for one in resampled]) for label in resampled[0]["ap"]}
+        rows[name] = {"mAP": np.mean(seeds), "low": low, "high": high, "seeds": seeds, **of_class}
+    return pd.DataFrame.from_dict(rows, orient="index").rename_axis("recipe")
+
+
 COLUMNS = ("recipe", "what changed", "seeds", "mAP (95 % over clips)", "car", "person", "rider")
 COLUMNS += ("against the one before", "real frames: car, person", "weights", "weights and anchors", "minutes")
 
@@ -117,16 +137,16 @@ def _markdown_row(groups: dict[str, list[Record]], name: str) -> list[str]:
     group, header = groups[name], groups[name][0].header
     base = _before(name, [*groups])
     changed = _what_changed(groups[base][0].header["parts"], header["parts"]) if base else ""
-    low, high = interval(np.mean([_resampled_map(record) for record in group], axis=0))
-    resampled = [record.named("resampled")[-1] for record in group]
-    of_class = [_mean_text([one["per_class"].get(label) for one in resampled]) for label in ("car", "person", "rider")]
+    score = scores(group).iloc[0]
+    per_class = [record.named("resampled")[-1]["per_class"] for record in group]
+    of_class = [_mean_text([one.get(label) for one in per_class]) for label in ("car", "person", "rider")]
     real = [test["per_class"] for record in group for test in record.named("test")]
     minutes = np.mean([sum(line["seconds"] for line in record.epochs) for record in group]) / 60
     return [
         f"[{name}]({_link(group[0])})" if group[0].path else name,
         changed,
         f"{len(group)}",
-        f"{np.mean([one['map'] for one in resampled]):.3f} ({low:.3f} to {high:.3f})",
+        f"{score.mAP:.3f} ({score.low:.3f} to {score.high:.3f})",
         *of_class,
         str(difference(groups[base], group)) if base else "",
         ", ".join(_mean_text([one.get(label) for one in real]) for label in ("car", "person")) if real else "",
