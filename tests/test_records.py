@@ -147,7 +147,8 @@ def measured(score, luck, spread=0.0):
     """A run that scored `score` + luck of each resample, in both of two classes."""
     made = run(score=score)
     ap = {"car": (score + spread + luck).tolist(), "bus": (score - spread + luck).tolist()}
-    made.further.append(("resampled", {"map": score, "ap": ap}))
+    objects = {"car": 90, "bus": 20, "rider": 3}
+    made.further.append(("resampled", {"map": score, "ap": ap, "objects": objects, "classes": ["car", "bus"]}))
     return made
 
 
@@ -222,7 +223,8 @@ def test_the_table_compares_each_recipe_with_the_one_before(tmp_path):
     group("fpn", [0.2, 0.21, 0.22], head=head, pyramid={"part": "FPN", "out_channels": 64})
     group("fpn-roll", [0.19, 0.21, 0.23], head=head, pyramid=None, transforms=roll)
     found = records.all_records(tmp_path)
-    lines = records.markdown(found, ["ssd", "fpn", "focal_loss", "fpn-roll"]).splitlines()
+    *lines, empty, below = records.markdown(found, ["ssd", "fpn", "focal_loss", "fpn-roll"]).splitlines()
+    assert empty == "" and below == "The mean is over car, bus; too few objects in val: rider (3)."
     rows = [dict(zip(lines[0][2:-2].split(" | "), line[2:-2].split(" | "), strict=True)) for line in lines[2:]]
     ssd, fpn, rolled = rows
     assert ssd["recipe"] == "[ssd](assets/records/small/ssd-sim-seed0.jsonl)" and ssd["seeds"] == "3"

@@ -115,9 +115,10 @@ COLUMNS += ("against the one before", "real frames: car, person", "weights", "we
 def markdown(records: Iterable[Record], order: Sequence[str]) -> str:
     """The README's table: a row a recipe that has records, means over its seeds; "" without any.
 
-    Full-length runs stand in a table of their own. mAP is the mean over the classes with enough objects, with its
-    interval over clips, and each recipe is compared with the one before it (`difference`); a variant, BASE-NAME, with
-    its base. Parameters are counted without the anchors' coordinates and with them, as the course's reports count.
+    Full-length runs stand in a table of their own, and a line below each names the classes of the mean: those with
+    enough objects. mAP has its interval over clips, and each recipe is compared with the one before it (`difference`);
+    a variant, BASE-NAME, with its base. Parameters are counted without the anchors' coordinates and with them, as the
+    course's reports count.
 
     order: the names of recipes, in the order of the rows. Raises RecordError: see `difference`.
     """
@@ -129,7 +130,8 @@ def markdown(records: Iterable[Record], order: Sequence[str]) -> str:
         if groups:
             rows = [_markdown_row(groups, name) for name in groups]
             lines = [COLUMNS, ["---"] * len(COLUMNS), *rows]
-            tables.append("".join(f"| {' | '.join(line)} |\n" for line in lines))
+            table = "".join(f"| {' | '.join(line)} |\n" for line in lines)
+            tables.append(f"{table}\n{_classes(next(iter(groups.values()))[0])}\n")
     return "\n".join(tables)
 
 
@@ -154,6 +156,14 @@ def _markdown_row(groups: dict[str, list[Record]], name: str) -> list[str]:
         f"{header['parameters']:,}",
         f"{minutes:.1f}",
     ]
+
+
+def _classes(record: Record) -> str:
+    """The classes of the mean, and those that are left out of it with their number of objects."""
+    figures = record.named("resampled")[-1]
+    left_out = [f"{name} ({figures['objects'][name]})" for name in figures["objects"] if name not in figures["classes"]]
+    text = f"The mean is over {', '.join(figures['classes'])}"
+    return f"{text}; too few objects in val: {', '.join(left_out)}." if left_out else f"{text}."
 
 
 def _before(name: str, names: list[str]) -> str | None:
