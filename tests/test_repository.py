@@ -91,6 +91,7 @@ IMPORTS = {
     "lidar": {"paths"},
     "anchors": set(),
     "boxes": set(),
+    "coverage": {"anchors"},
     "contract": set(),
     "losses": set(),
     "models": {"boxes", "contract"},
