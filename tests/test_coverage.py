@@ -124,7 +124,8 @@ def test_the_reports_automatic_anchors_on_the_real_labels(real):
     uncovered = 1 - coverage.recall(coverage.iou_by_kind(real, as_it_had_them, SIZE).amax(dim=1))[0]
     assert uncovered == pytest.approx(0.583, abs=0.001)
     upright = coverage.peak_anchors((real[:, 2:] - real[:, :2]).flip(1).numpy())
-    assert 1 - coverage.recall(coverage.iou_by_kind(real, upright, SIZE).amax(dim=1))[0] == pytest.approx(0.52, abs=0.001)
+    covered = coverage.recall(coverage.iou_by_kind(real, upright, SIZE).amax(dim=1))[0]
+    assert covered == pytest.approx(0.48, abs=0.001)
 
 
 def test_gradient_descent_covers_the_real_labels_better(real):
