@@ -179,9 +179,7 @@ def peaks_of_sizes(
     return np.sort(borders[peaks[np.argsort(-filtered[peaks])][:number]])
 
 
-def peak_anchors(
-    boxes: np.ndarray, levels: int = 6, ratios: int = 5, seed: int = 0, mixed_up: bool = False
-) -> Anchors:
+def peak_anchors(boxes: np.ndarray, levels: int = 6, ratios: int = 5, seed: int = 0, mixed_up: bool = False) -> Anchors:
     """The report's automatic anchors: a level for each peak of the sizes, its stride the size itself.
 
     Each box joins the level whose size is nearest to its own; k-means of the logarithms of a level's width / height

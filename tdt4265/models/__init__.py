@@ -5,13 +5,14 @@ from .detector import Detector
 from .heads import Head
 from .initialization import Gaussian, Kaiming, Xavier, initialize
 from .norms import NORMS, group_norm
-from .pyramids import FPN
+from .pyramids import FPN, BiFPN
 from .two_stage import faster_rcnn
 
 __all__ = [
     "FPN",
     "NORMS",
     "BasicBackbone",
+    "BiFPN",
     "Detector",
     "Gaussian",
     "Head",
