@@ -96,17 +96,22 @@ def match(anchors: Tensor, boxes: Tensor, valid: Tensor, threshold: float = 0.5)
     Returns:
         int64 [B, N]: the index 0..G-1 of the box, -1 for background.
     """
-    images, per_image = valid.shape
+    return match_quality(iou(boxes, anchors), valid, threshold)
+
+
+def match_quality(quality: Tensor, valid: Tensor, threshold: float = 0.5) -> Tensor:
+    """`match` by any measure of how well an anchor fits a box, from 0 to 1: float [B, G, N], which is written into."""
+    images, per_image, anchors = quality.shape
     if per_image == 0:
-        return torch.full((images, len(anchors)), -1, dtype=torch.int64, device=anchors.device)
-    quality = iou(boxes, anchors).masked_fill_(~valid[:, :, None], -1)  # [B, G, N]
+        return torch.full((images, anchors), -1, dtype=torch.int64, device=quality.device)
+    quality.masked_fill_(~valid[:, :, None], -1)
 
     best_iou, best_box = quality.max(dim=1)
     matched = torch.where(best_iou >= threshold, best_box, -1)
 
     # Each round gives their best free anchor to all waiting boxes but those that a rival outbids; the rounds are as
     # many as boxes compete for one anchor, usually one or two.
-    order = torch.arange(per_image, device=anchors.device)
+    order = torch.arange(per_image, device=quality.device)
     earlier = order[None, :] < order[:, None]  # [i, j]: j comes before i
     waiting = valid
     while waiting.any():

@@ -1,8 +1,12 @@
-"""Boxes and masks on a panorama, a ring cut open at its seam: column 0 is the neighbour of the last one."""
+"""Boxes and masks on a panorama, a ring cut open at its seam: column 0 is the neighbour of the last one.
+
+A whole box that lies across the seam reaches beyond the right edge: 0 <= x1 < width, x2 may be larger than the width.
+"""
 
 import torch
 from torch import Tensor
 from torchvision import tv_tensors
+from torchvision.ops import box_iou
 
 from tdt4265.contract import select
 
@@ -84,3 +88,44 @@ def join_at_seam(target: dict, width: int) -> dict:
             joined["keypoints"][right] = torch.where(ours[:, 2:] > 0, ours, theirs)
         kept[left] = False
     return select(joined, kept)
+
+
+def split_at_seam(found: dict, width: int) -> dict:
+    """Detections with every box that lies across the seam as two, one at either edge, as COCO's format has them.
+
+    found: {"boxes" float [M, 4], whole boxes} and further tensors with a row a box, which both parts get. A part
+    narrower than a pixel is dropped, unless the other one is narrower still.
+    """
+    boxes = found["boxes"]
+    x1, y1, x2, y2 = boxes.unbind(1)
+    before, beyond = x2.clamp(max=width) - x1, x2 - width
+    first = torch.stack([x1, y1, x2.clamp(max=width), y2], dim=1)
+    second = torch.stack([torch.zeros_like(x1), y1, beyond, y2], dim=1)
+    kept = torch.stack([(before >= 1) | (before >= beyond), (beyond >= 1) | (beyond > before)], dim=1)
+    owner = torch.arange(len(boxes), device=boxes.device)[:, None].expand(-1, 2)[kept]
+    parts = torch.stack([first, second], dim=1)[kept]
+    return {key: parts if key == "boxes" else value[owner] for key, value in found.items()}
+
+
+def ring_iou(boxes: Tensor, others: Tensor, width: int) -> Tensor:
+    """IoU of boxes on the ring: float [M, 4] and [N, 4] to [M, N], each pair as near to each other as they can be.
+
+    A box that is the whole ring wide overlaps another at both ends; the larger of the two counts.
+    """
+    turn = boxes.new_tensor([width, 0, width, 0])
+    return torch.stack([box_iou(boxes, others + shift * turn) for shift in (0, -1, 1)]).amax(dim=0)
+
+
+def ring_nms(boxes: Tensor, scores: Tensor, labels: Tensor, threshold: float, width: int) -> Tensor:
+    """Non-maximum suppression class by class on the ring: the indices that stay, best first, int64.
+
+    `torchvision.ops.batched_nms` gives the same where nothing lies across the seam.
+    """
+    order = scores.argsort(descending=True, stable=True)
+    boxes, labels = boxes[order], labels[order]
+    beats = (ring_iou(boxes, boxes, width) > threshold) & (labels[:, None] == labels)
+    stays = torch.ones(len(boxes), dtype=torch.bool, device=boxes.device)
+    for index in range(len(boxes)):
+        if stays[index]:
+            stays[index + 1 :] &= ~beats[index, index + 1 :]
+    return order[stays]

@@ -46,7 +46,7 @@ def test_shares_of_a_fusion(kind, shares):
 def test_a_plain_sum_has_no_weights():
     assert not list(Fusion(2, "sum").parameters()) and Fusion(2, "sum").shares() is None
     assert Fusion(2, "sum")(torch.tensor(1.0), torch.tensor(2.0)) == 3
-    with pytest.raises(ValueError, match="fusion is 'mean': it is .* or .untrained."):
+    with pytest.raises(ValueError, match=r"fusion is 'mean': it is .* or .untrained."):
         Fusion(2, "mean")
 
 

@@ -94,7 +94,7 @@ IMPORTS = {
     "coverage": {"anchors"},
     "contract": set(),
     "losses": set(),
-    "models": {"boxes", "contract"},
+    "models": {"boxes", "contract", "ring"},
     "evaluation": {"contract"},
     "results": {"contract", "evaluation", "paths"},
     "speed": {"devices", "evaluation"},

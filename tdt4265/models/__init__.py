@@ -6,6 +6,7 @@ from .heads import Head
 from .initialization import Gaussian, Kaiming, Xavier, initialize
 from .norms import NORMS, group_norm
 from .pyramids import FPN, BiFPN
+from .ring_detector import RingDetector
 from .two_stage import faster_rcnn
 
 __all__ = [
@@ -18,6 +19,7 @@ __all__ = [
     "Head",
     "Kaiming",
     "ResNet",
+    "RingDetector",
     "Xavier",
     "faster_rcnn",
     "group_norm",

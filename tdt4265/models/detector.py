@@ -150,8 +150,14 @@ class Detector(nn.Module):
         anchor, label = (scores > self.score_thresh).nonzero(as_tuple=True)
         score, best = scores[anchor, label].topk(min(self.topk_candidates, len(anchor)))
         anchor, label = anchor[best], label[best] + 1
-        boxes = clip_boxes_to_image(box_ops.decode(box_offsets[anchor], anchors[anchor]), size)
+        boxes = self._boxes(box_offsets[anchor], anchors[anchor], size)
         inside = (boxes[:, 2:] > boxes[:, :2]).all(dim=1)  # what lies wholly outside was clipped to nothing
         boxes, label, score = boxes[inside], label[inside], score[inside]
-        keep = batched_nms(boxes, score, label, self.nms_thresh)[: self.detections_per_img]
+        keep = self._suppress(boxes, score, label, size)[: self.detections_per_img]
         return {"boxes": boxes[keep], "labels": label[keep], "scores": score[keep]}
+
+    def _boxes(self, offsets: Tensor, anchors: Tensor, size: tuple[int, int]) -> Tensor:
+        return clip_boxes_to_image(box_ops.decode(offsets, anchors), size)
+
+    def _suppress(self, boxes: Tensor, scores: Tensor, labels: Tensor, size: tuple[int, int]) -> Tensor:
+        return batched_nms(boxes, scores, labels, self.nms_thresh)
