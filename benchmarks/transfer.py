@@ -7,7 +7,7 @@
 Trains the small network on the dataset's train split until it has seen that many frames, and prints the AP of each
 class on its val split and on the train frames of REAL_FOLDER (a folder in COCO format), and the means over the seeds.
 Runs are left in OUT, and a run that is there already is not made again. TABLE.csv gets a row for each seed and dataset;
-PANORAMA.png is the val frame with most boxes and what the last seed's detector finds there (the README's picture).
+PANORAMA.png is the val frame with most boxes and what the last seed's detector finds there (the README's image).
 """
 
 import argparse

@@ -17,8 +17,8 @@ from torchvision import tv_tensors
 TASKS = {"bbox": "boxes", "segm": "masks", "keypoints": "keypoints"}
 
 # The entries of a target that have a row for each box: xyxy in pixels float32 [G, 4], int64 [G] from 1, square pixels
-# float32 [G], 0 or 1 int64 [G], and, where they were asked for, uint8 [G, H, W], and float32 [G, P, 3]: x, y in pixels
-# and visibility, 0 for a point that is not labelled.
+# float32 [G], 0 or 1 int64 [G], and, where they were asked for, uint8 [G, H, W], and float32 [G, P, 3]: column, row
+# (whole numbers are the middles of pixels, as in COCO) and visibility, 0 for a point that is not labelled.
 BOX_KEYS = ("boxes", "labels", "area", "iscrowd", "masks", "keypoints")
 
 

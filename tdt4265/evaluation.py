@@ -229,23 +229,35 @@ def match_detections(coco_dict: dict, results: Sequence[dict], task: str = "bbox
     return {name: [one for one in own if one is not None] for name, own in zip(names, by_class, strict=True)}
 
 
-def hits(target: Mapping, prediction: Mapping, iou: float = 0.5) -> tuple[Tensor, Tensor]:
-    """Which detections of one image hit a label, and which labels are hit: bool [M], bool [G].
+def hits(target: Mapping, prediction: Mapping, iou: float = 0.5) -> tuple[Tensor, Tensor, Tensor]:
+    """What became of detections and labels of one image.
 
     As COCO counts: the best detection first, each takes the label of its class that it overlaps most, if by at least
-    `iou`, and nobody else has that label then. Crowds are left out: no detection hits one, and none is missed.
+    `iou`, and nobody else has that label then. A detection that hits none and lies, by `iou` of its own area, in a
+    crowd of its class is neither right nor wrong.
 
-    target: {"boxes" [G, 4], "labels" [G]}. prediction: {"boxes" [M, 4], "labels" [M], "scores" [M]}.
+    Args:
+        target: {"boxes" [G, 4], "labels" [G]}, and "iscrowd" [G] where there are crowds.
+        prediction: {"boxes" [M, 4], "labels" [M], "scores" [M]}.
+
+    Returns:
+        bool [M], hits; bool [M], neither right nor wrong; bool [G], labels that none hit, crowds apart.
     """
-    overlap = box_iou(prediction["boxes"].as_subclass(Tensor).cpu(), target["boxes"].as_subclass(Tensor).cpu())
-    overlap[prediction["labels"].cpu()[:, None] != target["labels"].cpu()] = 0
-    found = target["iscrowd"].cpu() == 1 if "iscrowd" in target else torch.zeros(overlap.shape[1], dtype=torch.bool)
-    hit = torch.zeros(overlap.shape[0], dtype=torch.bool)
+    truth, found = (one["boxes"].as_subclass(Tensor).cpu() for one in (target, prediction))
+    crowd = target["iscrowd"].cpu() == 1 if "iscrowd" in target else torch.zeros(len(truth), dtype=torch.bool)
+    same = prediction["labels"].cpu()[:, None] == target["labels"].cpu()
+    overlap = box_iou(found, truth) * same
+    hit, taken = torch.zeros(len(found), dtype=torch.bool), crowd.clone()
     for detection in prediction["scores"].cpu().argsort(descending=True, stable=True).tolist():
-        free = overlap[detection].masked_fill(found, 0)
+        free = overlap[detection].masked_fill(taken, 0)
         if free.numel() and free.max() >= iou:
-            hit[detection], found[free.argmax()] = True, True
-    return hit, found
+            hit[detection], taken[free.argmax()] = True, True
+    shared = (torch.minimum(found[:, None, 2:], truth[:, 2:]) - torch.maximum(found[:, None, :2], truth[:, :2])).clamp(
+        0
+    )
+    within = shared.prod(-1) / (found[:, 2:] - found[:, :2]).prod(-1, keepdim=True)
+    ignored = ~hit & ((within >= iou) & same & crowd).any(dim=1)
+    return hit, ignored, ~taken
 
 
 def _coco_eval(coco_dict: dict, results: Sequence[dict], task: str) -> COCOeval:
@@ -262,11 +274,16 @@ def _coco_eval(coco_dict: dict, results: Sequence[dict], task: str) -> COCOeval:
             label.setdefault("keypoints", [0] * 3 * points[annotation["category_id"]])
             label["num_keypoints"] = sum(visibility > 0 for visibility in label["keypoints"][2::3])
         labels.append(label)
+    if task == "keypoints":  # a model gives keypoints of whatever it finds
+        results = [result for result in results if points.get(result["category_id"])]
     detections = [{**r, "id": i, "area": _area(r, task), "iscrowd": 0} for i, r in enumerate(results, start=1)]
     run = COCOeval(_coco(coco_dict, labels), _coco(coco_dict, detections), task)
     if task == "keypoints":
         run.params.catIds = [category for category in run.params.catIds if points[category]]
-        number = max(points.values(), default=0)
+        numbers = {points[category] for category in run.params.catIds}
+        if len(numbers) != 1:
+            raise ValueError(f"categories with one number of keypoints are needed, got {sorted(numbers) or 'none'}")
+        (number,) = numbers
         if number != len(run.params.kpt_oks_sigmas):
             run.params.kpt_oks_sigmas = np.full(number, KEYPOINT_SIGMA)
     return run

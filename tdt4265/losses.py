@@ -9,8 +9,9 @@ Every loss here is called as `loss(class_logits, box_offsets, target_labels, tar
 
 returns {"classification": scalar, "bbox_regression": scalar}, both finite also when no image has a box. It says by
 `loss.scores(class_logits)` what its logits mean: float32 [B, N, K - 1], the probability of each class but background;
-and by `loss.prior_bias(prior, K)` which biases, float32 [L], make the head begin by saying that an anchor holds an
-object with this probability. A softmax has a logit for background, L = K; sigmoids have none, L = K - 1.
+and by `loss.prior_bias(prior, K)` which biases, float32 [L], make the head begin with this probability: for a softmax
+that of all objects together, for sigmoids that of each class. A softmax has a logit for background, L = K; sigmoids
+have none, L = K - 1.
 """
 
 from __future__ import annotations

@@ -5,9 +5,9 @@
     python -m tdt4265.make_records --list              what is there, and what is missing
 
 On a GPU these are full-length runs of the reports' networks; without one the small protocol (`records.PROTOCOLS`). A
-record goes to assets/records/PROTOCOL as soon as its run has ended, and of the recipes in WITH_WEIGHTS the weights to
-assets/weights/PROTOCOL; until then the run is under runs/records of the working folder, where the same command finds it
-again. Several of these commands may run side by side on different seeds.
+record goes to assets/records/PROTOCOL as soon as its run has ended, and of those in `weights.WITH_WEIGHTS` the weights
+to assets/weights/PROTOCOL. Until then the run is under runs/records of the working folder, where the same command finds
+it again. Several of these commands may run side by side on different seeds.
 """
 
 from __future__ import annotations
@@ -26,15 +26,12 @@ import torch
 
 from tdt4265 import data, describe, devices, records, train, training, weights
 from tdt4265.paths import assets
-from tdt4265.recipes import ALL_RECIPES, RECIPES, Recipe
-
-# The small runs of these keep their weights, 2 MB each: the notebooks show what they see.
-WITH_WEIGHTS = (*RECIPES, "focal_loss-sigmoid", "initialization-paper")
+from tdt4265.recipes import ALL_RECIPES, Recipe
 
 
 @dataclass(frozen=True)
 class Wanted:
-    """A run that shall have a record."""
+    """A run that should have a record."""
 
     recipe: Recipe  # of the protocol's size
     protocol: str
@@ -46,19 +43,21 @@ class Wanted:
 
     @property
     def path(self) -> Path:
-        """Where its record shall be."""
+        """Where its record belongs."""
         return self.folder / "records" / self.protocol / f"{self.name}.jsonl"
 
     @property
     def weights_path(self) -> Path | None:
-        """Where its weights shall be; None: they are not kept."""
-        kept = self.protocol == "small" and self.recipe.name in WITH_WEIGHTS
-        return self.folder / "weights" / self.protocol / f"{self.name}.safetensors" if kept else None
+        """Where its weights belong; None: they are not kept."""
+        path = self.folder / "weights" / self.protocol / f"{self.name}.safetensors"
+        return path if weights.kept(self.recipe.name, self.protocol) else None
 
     def reason(self) -> str:
         """Why it is to be made: "missing", or what makes its record stale; "" where a record is there that holds."""
-        if not self.path.exists() or (self.weights_path and not self.weights_path.exists()):
+        if not self.path.exists():
             return "missing"
+        if self.weights_path and not self.weights_path.exists():
+            return "its weights are missing"
         protocol = records.PROTOCOLS[self.protocol]
         return records.read(self.path).stale(self.recipe.as_dict(), self.fingerprints, protocol) or ""
 

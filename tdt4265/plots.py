@@ -177,13 +177,15 @@ def hits_and_misses(
 ) -> Figure:
     """A panorama in two strips with what a detector got right and wrong (`evaluation.hits`, IoU 0.5).
 
-    Detections that score at least `threshold`, solid: those that hit a label of their class, and, with what they were
-    taken for, those that do not; dashed, the labels that none hit.
+    Solid: detections that score at least `threshold`, hits in one colour, false alarms in another with the class they
+    were taken for. Dashed: labels that no detection hit. What lies in a crowd is left out.
     """
     prediction = {key: value.cpu()[prediction["scores"].cpu() >= threshold] for key, value in prediction.items()}
-    hit, found = hits(target, prediction)
-    boxes = {"hit": prediction["boxes"][hit], "false alarm": prediction["boxes"][~hit]}
-    boxes["missed"] = torch.as_tensor(target["boxes"])[~found]
+    hit, ignored, missed = hits(target, prediction)
+    wrong = ~hit & ~ignored
+    boxes = {"hit": prediction["boxes"][hit], "false alarm": prediction["boxes"][wrong]}
+    taken_for = prediction["labels"][wrong].tolist()
+    boxes["missed"] = torch.as_tensor(target["boxes"])[missed]
     styles = {name: {"color": c, "linestyle": "--" if name == "missed" else "-"} for name, c in VERDICTS.items()}
     width, height = image.shape[-1], image.shape[-2]
     figsize = (WIDTH, 0.9 + 2 * (0.25 + WIDTH * 2 * height / width))
@@ -193,8 +195,9 @@ def hits_and_misses(
         for verdict, own in boxes.items():
             for x1, y1, x2, y2 in own.tolist():
                 ax.add_patch(Rectangle((x1, y1), x2 - x1, y2 - y1, fill=False, linewidth=1.6, **styles[verdict]))
-        for (x1, y1, *_), label in zip(boxes["false alarm"].tolist(), prediction["labels"][~hit].tolist(), strict=True):
-            ax.text(x1, y1 - 1, categories[label], fontsize=8, va="bottom", color=VERDICTS["false alarm"], clip_on=True)
+        for (x1, y1, *_), label in zip(boxes["false alarm"].tolist(), taken_for, strict=True):
+            style = {"fontsize": 8, "va": "bottom", "clip_on": True, "color": VERDICTS["false alarm"]}
+            ax.text(x1, y1 - 1, categories.get(label, str(label)), **style)
     handles = [Line2D([], [], label=f"{len(own)} {verdict}", **styles[verdict]) for verdict, own in boxes.items()]
     axes[0].legend(handles=handles, fontsize=9, loc="lower left", bbox_to_anchor=(0, 1), ncols=3, frameon=False)
     axes[0].set_title(title, fontsize=10, loc="right")

@@ -1,4 +1,4 @@
-"""The story of the course as data: each recipe is the one before with one part replaced.
+"""The story of the course as data: each recipe is the one before with one part replaced, or two, as in the reports.
 
 A part is a frozen dataclass: it can be compared, printed, and written into a record (`Recipe.as_dict`). `build_model`
 makes the network of the course's reports, to the last parameter; `small` gives the same design, narrow and shallow
@@ -111,8 +111,8 @@ class Init:
 
     Attributes:
         weights: the distribution of its weights.
-        prior: the probability of an object that it begins by saying at each anchor, as the loss understands it
-            (its `prior_bias`); None: biases of zero.
+        prior: the probability that it begins with at each anchor, as the loss understands it (its `prior_bias`): for a
+            softmax that of all objects together, for sigmoids that of each class. None: biases of zero.
     """
 
     weights: Xavier | Kaiming | Gaussian
@@ -203,6 +203,8 @@ class TwoStage(Recipe):
 
     def build_model(self, num_classes: int = 9, pretrained: bool = True) -> nn.Module:
         backbone = self.backbone.build(pretrained)
+        if self.pyramid is None:
+            raise ValueError(f"{self.name}: a two-stage detector needs a pyramid, all levels of one number of channels")
         pyramid = self.pyramid.build(backbone.out_channels)
         return models.faster_rcnn(
             backbone, pyramid, self.anchors, num_classes, representation=self.regions.representation
@@ -299,7 +301,7 @@ def _augmented(base: Recipe, name: str, transforms: tuple[str, ...]) -> Recipe:
     )
 
 
-# Half of SSD's shapes for the proposals, which need no class and get their exact box in the second stage.
+# One of SSD's two aspect ratios: proposals need no class, and get their exact box in the second stage.
 faster_rcnn = TwoStage(
     name="faster_rcnn",
     title="Faster R-CNN on ResNet-34 with FPN",

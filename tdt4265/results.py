@@ -12,6 +12,8 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
+from pycocotools import mask as rle
+
 from tdt4265.contract import TASKS
 from tdt4265.evaluation import AREAS, STATS, coco_metrics
 from tdt4265.paths import write_whole
@@ -26,7 +28,7 @@ def save_results(path: str | Path, results: Sequence[dict]) -> None:
     write_whole(path, json.dumps(list(results)))
 
 
-# What an entry of a results file, and an annotation, must hold for each task.
+# What an entry of a results file must hold for each task.
 FIELDS = {"bbox": "bbox", "segm": "segmentation", "keypoints": "keypoints"}
 
 
@@ -40,6 +42,8 @@ def load_results(path: str | Path, coco_dict: dict | None = None, task: str = "b
     Raises:
         ResultsError: not such a file, or an entry that isn't a detection; one line names file and entry.
     """
+    if task not in TASKS:
+        raise ValueError(f"task is {task!r}: it is one of {', '.join(map(repr, TASKS))}")
     results = _read_json(path)
     if not isinstance(results, list):
         raise ResultsError(f"{path}: a results file is a list of detections, this is a {type(results).__name__}")
@@ -82,11 +86,19 @@ def _wrong_with_box(box: object) -> str | None:
 
 
 def _wrong_with_mask(code: object, image: dict | None) -> str | None:
-    if not isinstance(code, dict) or not isinstance(code.get("counts"), str) or "size" not in code:
+    if not isinstance(code, dict) or not isinstance(code.get("counts"), str) or not _is_size(code.get("size")):
         return 'has a segmentation that is no run-length code {"size": [height, width], "counts": "..."}'
-    if image is not None and code["size"] != [image.get("height"), image.get("width")]:
-        return f"has a mask of size {code['size']!r}: its image has {[image.get('height'), image.get('width')]}"
-    return None
+    if image is not None and code["size"] != [image["height"], image["width"]]:
+        return f"has a mask of size {code['size']!r}: its image has {[image['height'], image['width']]}"
+    try:  # pycocotools compares masks without looking where their counts end
+        whole = rle.decode(code).sum() == rle.area(code)
+    except ValueError:
+        whole = False
+    return None if whole else "has a mask whose counts do not fill its size"
+
+
+def _is_size(value: object) -> bool:
+    return isinstance(value, list) and len(value) == 2 and all(type(side) is int and side > 0 for side in value)
 
 
 def _wrong_with_points(points: object, category: dict | None) -> str | None:
@@ -114,6 +126,7 @@ def _read_json(path: str | Path) -> object:
 
 
 def _read_labels(path: str | Path, task: str) -> dict:
+    """Labels in COCO's format that hold what the task needs; ResultsError, one line, for others."""
     labels = _read_json(path)
     for key in ("images", "annotations", "categories"):
         if not isinstance(labels, dict) or not isinstance(labels.get(key), list):
@@ -121,6 +134,7 @@ def _read_labels(path: str | Path, task: str) -> dict:
     needed = {"images": ("id",), "annotations": ("image_id", "category_id", "bbox"), "categories": ("id", "name")}
     if task == "segm":  # an annotation without keypoints is one of which none are labelled; one without a mask is not
         needed["annotations"] += ("segmentation",)
+        needed["images"] += ("height", "width")
     for part, keys in needed.items():
         for i, entry in enumerate(labels[part]):
             missing = [key for key in keys if not isinstance(entry, dict) or key not in entry]
@@ -130,14 +144,47 @@ def _read_labels(path: str | Path, task: str) -> dict:
         box = entry["bbox"]
         if not _is_box(box):
             raise ResultsError(f"{path}: annotations[{i}] has the bbox {box!r}: it must be four finite numbers")
+    images = {image["id"]: image for image in labels["images"]}
+    categories = {category["id"]: category for category in labels["categories"]}
+    if task == "keypoints" and len({len(c["keypoints"]) for c in categories.values() if c.get("keypoints")}) != 1:
+        raise ResultsError(f"{path}: needs categories with keypoints, all of them with as many")
+    for i, entry in enumerate(labels["annotations"]):
+        for key, known in (("image_id", images), ("category_id", categories)):
+            if entry[key] not in known:
+                raise ResultsError(f"{path}: annotations[{i}] has the {key} {entry[key]!r}, which is not listed")
+        wrong = None
+        if task == "segm":
+            wrong = _wrong_with_segmentation(entry["segmentation"], images[entry["image_id"]])
+        elif task == "keypoints" and "keypoints" in entry:
+            wrong = _wrong_with_points(entry["keypoints"], categories[entry["category_id"]])
+        if wrong:
+            raise ResultsError(f"{path}: annotations[{i}] {wrong}")
     return labels
+
+
+def _wrong_with_segmentation(segmentation: object, image: dict) -> str | None:
+    """A label's mask may be polygons, or a run-length code with its counts as text or as a list."""
+    if isinstance(segmentation, list):
+        polygons = all(isinstance(p, list) and len(p) >= 6 and len(p) % 2 == 0 for p in segmentation)
+        if segmentation and polygons and all(_is_number(value) for polygon in segmentation for value in polygon):
+            return None
+        return "has a segmentation that is no list of polygons, each of at least three points"
+    if isinstance(segmentation, dict) and isinstance(segmentation.get("counts"), list):
+        counts, size = segmentation["counts"], segmentation.get("size")
+        whole = all(type(count) is int and count >= 0 for count in counts) and size == [image["height"], image["width"]]
+        return None if whole and sum(counts) == size[0] * size[1] else "has a mask whose counts do not fill its image"
+    return _wrong_with_mask(segmentation, image)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Print the figures of a results file; 0, or 2 after one line that says what is wrong with a file."""
     parser = argparse.ArgumentParser(prog="python -m tdt4265.results", description="Score a COCO results file.")
     parser.add_argument("labels", metavar="LABELS.json", help="labels in COCO's format")
-    parser.add_argument("results", metavar="RESULTS.json", help="a list of {image_id, category_id, bbox, score}")
+    parser.add_argument(
+        "results",
+        metavar="RESULTS.json",
+        help="a list of {image_id, category_id, score, bbox (or segmentation, keypoints)}",
+    )
     parser.add_argument("--task", choices=[*TASKS], default="bbox", help="score boxes (default), masks or keypoints")
     parser.add_argument("--areas", choices=[*AREAS, "both"], default="both", help="whose small, medium and large")
     options = parser.parse_args(arguments)

@@ -1,4 +1,4 @@
-"""Boxes and masks on a panorama, a ring cut open at its seam: column 0 is the neighbour of the last one.
+"""Boxes, masks and keypoints on a panorama, a ring cut open at its seam: column 0 is the neighbour of the last one.
 
 A whole box that lies across the seam reaches beyond the right edge: 0 <= x1 < width, x2 may be larger than the width.
 """
@@ -42,17 +42,19 @@ def roll(image: Tensor, target: dict, columns: int) -> tuple[Tensor, dict]:
         inside |= (owner.bincount(minlength=len(size)) == 1)[owner, None]  # what is whole keeps its mask
         turned["masks"] = tv_tensors.wrap(masks * inside[:, None, :], like=target["masks"])
     if "keypoints" in target:
-        shift = (x1 - start).repeat(2)
-        shift[len(size) :] -= width  # what lies beyond the seam begins anew at column 0
-        moved = target["keypoints"][owner] + torch.stack([shift[kept], shift[kept] * 0, shift[kept] * 0], 1)[:, None]
-        turned["keypoints"] = hide_outside(moved, width, image.shape[-2])
+        shift = torch.stack([x1 - start, x1 - start - width], dim=1).t().flatten()[kept]  # beyond the seam: anew from 0
+        keypoints = target["keypoints"][owner].clone()
+        keypoints[..., 0] += shift[:, None]
+        around = (size >= width)[owner]  # a box around the whole ring stays, and its points turn with the image
+        keypoints[around, :, 0] = (keypoints[around, :, 0] + columns + 0.5) % width - 0.5
+        turned["keypoints"] = hide_outside(keypoints, width, image.shape[-2])
     return image, turned
 
 
 def hide_outside(keypoints: Tensor, width: int, height: int) -> Tensor:
-    """Keypoints [N, P, 3] with all three numbers 0 where the point lies outside an image of this size."""
+    """Keypoints [N, P, 3] with all three numbers 0 where the point lies on no pixel of an image of this size."""
     x, y, visibility = keypoints.unbind(-1)
-    seen = (visibility > 0) & (x >= 0) & (x < width) & (y >= 0) & (y < height)
+    seen = (visibility > 0) & (x >= -0.5) & (x < width - 0.5) & (y >= -0.5) & (y < height - 0.5)
     return keypoints * seen[..., None]
 
 

@@ -14,7 +14,15 @@ from safetensors.torch import save_file
 from torch import nn
 
 from tdt4265.paths import assets, write_whole
-from tdt4265.recipes import ALL_RECIPES, Recipe
+from tdt4265.recipes import ALL_RECIPES, RECIPES, Recipe
+
+# The small runs of these keep their weights, 2 MB each: the notebooks show what they see.
+WITH_WEIGHTS = (*RECIPES, "focal_loss-sigmoid", "initialization-paper", "faster_rcnn")
+
+
+def kept(recipe: str, protocol: str) -> bool:
+    """Whether the weights of such runs are kept."""
+    return protocol == "small" and recipe in WITH_WEIGHTS
 
 
 class WeightsError(ValueError):
@@ -51,7 +59,8 @@ def trained(
         raise WeightsError(f"no recipe {recipe!r}: choose one of {', '.join(ALL_RECIPES)}")
     folder = assets() / "weights" if folder is None else Path(folder)
     path = folder / protocol / f"{recipe}-{dataset}-seed{seed}.safetensors"
-    mend = f"make them with `python -m tdt4265.make_records {recipe} --seeds {seed}`"
+    command = f"make_records {recipe} --seeds {seed} --protocol {protocol} --dataset {dataset}"
+    mend = f"make them with `python -m tdt4265.{command}`" if kept(recipe, protocol) else "none are kept of such runs"
     if not path.is_file():
         raise WeightsError(f"{path}: no such weights; {mend}")
     try:
@@ -67,5 +76,8 @@ def trained(
         raise WeightsError(f"{path}: the recipe has another {changed[0]} now; {mend}")
     with torch.random.fork_rng([]):  # the random weights that are replaced at once are nobody's draw
         model = wanted.build_model(num_classes=max(map(int, classes)) + 1, pretrained=False)
-    model.load_state_dict(state)
+    try:
+        model.load_state_dict(state)
+    except RuntimeError as error:
+        raise WeightsError(f"{path}: does not fit the network as it is now; {mend}") from error
     return model.eval()

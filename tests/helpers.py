@@ -95,18 +95,6 @@ def pycocotools_stats(coco, results, task):
     return run.stats
 
 
-def pycocotools_twelve(coco, results):
-    with contextlib.redirect_stdout(io.StringIO()):
-        truth = COCO()
-        truth.dataset = coco
-        truth.createIndex()
-        run = COCOeval(truth, truth.loadRes([dict(r) for r in results]), "bbox")
-        run.evaluate()
-        run.accumulate()
-        run.summarize()
-    return run.stats
-
-
 class Oracle(nn.Module):
     """Answers each frame with a box of its own mean value, under torchvision's contract."""
 

@@ -262,7 +262,7 @@ def test_masks(folder, encode):
 def with_keypoints(folder: Path, **changes) -> Path:
     content = contents()
     content["categories"][0]["keypoints"] = ["nose", "left_hand", "right_hand", "left_ear"]
-    content["annotations"][1]["keypoints"] = [61, 9, 2, 62.5, 10, 1, 0, 0, 0, 63, 11, 2]
+    content["annotations"][1]["keypoints"] = [61, 9, 2, 62.5, 10, 1, 5, 6, 0, 63, 11, 2]
     content["annotations"][1] |= changes
     (folder / "train_annotations.json").write_text(json.dumps(content))
     return folder
@@ -277,7 +277,8 @@ def test_keypoints(folder):
     assert train[0][1]["keypoints"].shape == (0, 4, 3)
     assert train.keypoint_names == ["nose", "left_hand", "right_hand", "left_ear"]
     assert train.flip_pairs == ((1, 2),)  # no right ear is named
-    assert "keypoints" not in load(folder)[0][1][1]
+    without = load(folder)[0]
+    assert "keypoints" not in without[1][1] and without.flip_pairs == ()
 
 
 @pytest.mark.parametrize("keypoints", [[1, 2, 2], "none", [61, 9, 3] * 4, [61, float("inf"), 2] * 4, [61, None, 2] * 4])
@@ -599,7 +600,7 @@ def in_mode(mode: str):
     return save
 
 
-BAD_PICTURES = {
+BAD_IMAGES = {
     "truncated": (truncate, "the image is truncated: replace it"),
     "truncated JPEG": (lambda path: (as_jpeg(path), truncate(path)), "the image is truncated: replace it"),
     "header only": (lambda path: path.write_bytes(path.read_bytes()[:60]), "the image is truncated: replace it"),
@@ -614,7 +615,7 @@ BAD_PICTURES = {
 }
 
 
-@pytest.mark.parametrize(("damage", "said"), BAD_PICTURES.values(), ids=BAD_PICTURES)
+@pytest.mark.parametrize(("damage", "said"), BAD_IMAGES.values(), ids=BAD_IMAGES)
 def test_bad_images(folder, damage, said):
     first, second = (folder / "images/train" / NAMES[i] for i in (2, 0))
     damage(first)
@@ -628,7 +629,7 @@ def test_jpeg_images_are_fine(folder):
     assert load(folder)[0][1][0].shape == (3, HEIGHT, WIDTH)
 
 
-def test_a_image_broken_inside_is_named_when_it_is_served(folder):
+def test_an_image_broken_inside_is_named_when_it_is_served(folder):
     path = folder / "images/train" / NAMES[0]
     content = bytearray(path.read_bytes())
     content[len(content) // 2 : len(content) // 2 + 200] = bytes(200)

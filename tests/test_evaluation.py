@@ -8,7 +8,7 @@ import math
 import numpy as np
 import pytest
 import torch
-from helpers import Frames, Oracle, labels, make_scene, make_task_scene, pycocotools_stats, pycocotools_twelve, result
+from helpers import Frames, Oracle, labels, make_scene, make_task_scene, pycocotools_stats, result
 from pycocotools import mask
 from torch import nn
 
@@ -22,7 +22,7 @@ def scene():
 
 def test_the_twelve_figures_are_pycocotools_own(scene):
     coco, results = scene
-    expected = pycocotools_twelve(coco, results)
+    expected = pycocotools_stats(coco, results, "bbox")
     assert evaluation.coco_metrics(coco, results, areas="coco").twelve() == pytest.approx(list(expected), abs=1e-12)
     assert 0.1 < expected[0] < 0.9  # the case is not a trivial one
 
@@ -76,24 +76,38 @@ def test_hits_are_those_that_coco_counts():
         found[:, 2:] = torch.maximum(found[:, 2:], found[:, :2] + 1)
         target = {"boxes": truth, "labels": torch.randint(1, 3, (8,), generator=rng), "iscrowd": torch.zeros(8)}
         scores, classes = torch.rand(12, generator=rng), torch.randint(1, 3, (12,), generator=rng)
-        hit, reached = evaluation.hits(target, {"boxes": found, "labels": classes, "scores": scores})
+        target["iscrowd"][:2] = 1
+        hit, ignored, missed = evaluation.hits(target, {"boxes": found, "labels": classes, "scores": scores})
 
         def xywh(box):
             return [*box[:2].tolist(), *(box[2:] - box[:2]).tolist()]
 
         coco = labels([(0, int(c), xywh(b)) for b, c in zip(truth, target["labels"], strict=True)], images=1)
+        for entry, crowd in zip(coco["annotations"], target["iscrowd"].tolist(), strict=True):
+            entry["iscrowd"] = int(crowd)
         results = [result(0, int(c), xywh(b), float(s)) for b, c, s in zip(found, classes, scores, strict=True)]
         for name, images in evaluation.match_detections(coco, results).items():
             own = classes == ["car", "person"].index(name) + 1
             order = scores[own].argsort(descending=True)
-            wanted = [m > 0 for one in images for m in one["dtMatches"][0]]
-            assert hit[own][order].tolist() == wanted
-        assert hit.sum() == reached.sum()
+            matched = [m > 0 for one in images for m in one["dtMatches"][0]]
+            set_aside = [bool(i) for one in images for i in one["dtIgnore"][0]]
+            assert ignored[own][order].tolist() == set_aside
+            assert hit[own][order].tolist() == [m and not i for m, i in zip(matched, set_aside, strict=True)]
+        assert hit.sum() + missed.sum() == 6
     nothing = {"boxes": truth[:0], "labels": classes[:0]}
     assert not evaluation.hits(nothing, {"boxes": found, "labels": classes, "scores": scores})[0].any()
     crowd = target | {"iscrowd": torch.ones(8)}
-    hit, reached = evaluation.hits(crowd, {"boxes": found, "labels": classes, "scores": scores})
-    assert not hit.any() and reached.all()
+    hit, ignored, missed = evaluation.hits(crowd, {"boxes": found, "labels": classes, "scores": scores})
+    assert not hit.any() and not missed.any() and ignored.any()
+
+
+def test_keypoints_of_categories_that_differ_are_refused():
+    coco = labels([(0, 1, [0, 0, 100, 100])])
+    with pytest.raises(ValueError, match="categories with one number of keypoints are needed, got none"):
+        evaluation.coco_metrics(coco, [], task="keypoints")
+    coco["categories"][0]["keypoints"], coco["categories"][1]["keypoints"] = ["a"], ["a", "b"]
+    with pytest.raises(ValueError, match=r"are needed, got \[1, 2\]"):
+        evaluation.coco_metrics(coco, [], task="keypoints")
 
 
 def test_an_unknown_task_is_refused(scene):

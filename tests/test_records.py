@@ -199,8 +199,9 @@ def test_a_class_that_a_resample_does_not_hold_is_left_out_of_its_mean():
 def test_what_cannot_be_compared_is_refused():
     one, other = measured(0.1, np.zeros(3)), measured(0.2, np.zeros(3))
     other.header["dataset"] = {"val": {"fingerprint": "cccccccccccc"}}
-    with pytest.raises(records.RecordError, match="were evaluated on different frames"):
-        records.difference([one], [other])
+    for compare in (lambda: records.difference([one], [other]), lambda: records.scores([one, other])):
+        with pytest.raises(records.RecordError, match="were evaluated on different frames"):
+            compare()
     with pytest.raises(records.RecordError, match="has no AP on resamples of clips; make it anew"):
         records.difference([one], [run()])
 
@@ -238,6 +239,11 @@ def test_the_table_compares_each_recipe_with_the_one_before(tmp_path):
     assert fpn["against the one before"] == "+0.100 (+0.100 to +0.100): better"
     assert rolled["what changed"] == "transforms: roll; pyramid: none"  # compared with fpn, whose variant it is
     assert rolled["against the one before"].endswith("not told apart")
+    group("faster_rcnn", [0.2, 0.21, 0.22], pyramid={"part": "FPN", "out_channels": 64}, regions={"part": "Regions"})
+    two_stage = records.markdown(records.all_records(tmp_path), ["ssd", "fpn", "fpn-roll", "faster_rcnn"]).splitlines()[
+        5
+    ]
+    assert "| head: none; regions: Regions |" in two_stage and "+0.000" in two_stage  # beside fpn, not the last one
     alone = records.markdown([r for r in found if r.header["recipe"] != "fpn"], ["ssd", "fpn", "fpn-roll"])
     assert "not told apart" not in alone and "better" not in alone  # its base has no record: compared with nothing
     assert records.markdown([], ["ssd"]) == ""
@@ -326,7 +332,7 @@ def test_the_plan_is_seed_by_seed_the_least_work_first(tmp_path):
     parts = json.loads(json.dumps(ALL_RECIPES["fpn"].small().as_dict()))
     for one in wanted[:2]:
         run(one.recipe.name, 1, parts=parts, dataset={"name": "sample", **data}).write(one.path)
-        assert one.reason() == "missing"  # its weights are
+        assert one.reason() == "its weights are missing"
         one.weights_path.parent.mkdir(parents=True, exist_ok=True)
         one.weights_path.touch()
     assert [one.reason() for one in wanted[:2]] == ["", "the recipe has another backbone now"]

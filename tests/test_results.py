@@ -4,7 +4,7 @@ import json
 import math
 
 import pytest
-from helpers import labels, make_scene, make_task_scene, pycocotools_stats, pycocotools_twelve, result
+from helpers import labels, make_scene, make_task_scene, pycocotools_stats, result
 
 from tdt4265 import results as results_files
 
@@ -57,6 +57,10 @@ def test_a_bad_results_file_gets_one_line(tmp_path, content, line):
         ("segm", {}, "entry 0 has no 'segmentation'"),
         ("segm", {"segmentation": [[1, 1, 5, 1, 5, 5]]}, "entry 0 has a segmentation that is no run-length code"),
         ("segm", {"segmentation": {"size": [9, 9], "counts": "Q1"}}, "a mask of size [9, 9]: its image has [100, 100]"),
+        ("segm", {"segmentation": {"size": [100, 100], "counts": "~~~~~~~~"}}, "counts do not fill its size"),
+        ("segm", {"segmentation": {"size": [100, 100], "counts": "zzz"}}, "counts do not fill its size"),
+        ("segm", {"segmentation": {"size": [100, 100], "counts": ""}}, "counts do not fill its size"),
+        ("segm", {"segmentation": {"size": [-1, 100], "counts": ""}}, "is no run-length code"),
         ("keypoints", {}, "entry 0 has no 'keypoints'"),
         ("keypoints", {"keypoints": [1, 2]}, "entry 0 has keypoints that are not three finite numbers for each point"),
         ("keypoints", {"keypoints": [1, 2, math.nan]}, "entry 0 has keypoints that are not three finite numbers"),
@@ -85,12 +89,43 @@ def test_the_command_scores_masks_and_keypoints(tmp_path, task, capsys):
     printed = capsys.readouterr().out
     wanted = pycocotools_stats(coco, results, task)[0]
     assert f"  map        {wanted:.4f}" in printed
-    for entry in coco["annotations"]:
-        entry.pop("segmentation")
+
+
+@pytest.mark.parametrize(
+    ("task", "change", "line"),
+    [
+        ("segm", {}, "annotations[0] has no 'segmentation'"),
+        ("segm", {"segmentation": []}, "annotations[0] has a segmentation that is no list of polygons"),
+        ("segm", {"segmentation": [[1, 1, 5]]}, "annotations[0] has a segmentation that is no list of polygons"),
+        ("segm", {"segmentation": None}, "annotations[0] has a segmentation that is no run-length code"),
+        ("segm", {"segmentation": {"size": [100, 100], "counts": [5, 5]}}, "whose counts do not fill its image"),
+        ("keypoints", {"keypoints": [1, 2]}, "annotations[0] has keypoints that are not three finite numbers"),
+        ("keypoints", {"keypoints": None}, "annotations[0] has keypoints that are not three finite numbers"),
+        ("keypoints", {"keypoints": [1, 2, 2]}, "annotations[0] has 3 numbers of keypoints: its category needs 6"),
+        ("bbox", {"category_id": 77}, "annotations[0] has the category_id 77, which is not listed"),
+        ("bbox", {"image_id": 77}, "annotations[0] has the image_id 77, which is not listed"),
+    ],
+)
+def test_labels_that_a_task_cannot_use_end_the_command_with_one_line(tmp_path, capsys, task, change, line):
+    coco = labels([(0, 1, [1, 2, 3, 4])])
+    coco["categories"][0]["keypoints"] = ["left", "right"]
+    coco["annotations"][0] |= change
     (tmp_path / "labels.json").write_text(json.dumps(coco))
-    if task == "segm":
-        assert results_files.main([*paths, "--task", task]) == 2
-        assert capsys.readouterr().err.endswith("annotations[0] has no 'segmentation'\n")
+    results_files.save_results(tmp_path / "results.json", [])
+    assert results_files.main([str(tmp_path / "labels.json"), str(tmp_path / "results.json"), "--task", task]) == 2
+    error = capsys.readouterr().err
+    assert line in error and error.count("\n") == 1
+
+
+def test_keypoints_need_categories_that_name_them(tmp_path, capsys):
+    coco = labels([(0, 1, [1, 2, 3, 4])])
+    for names in ([], ["a"]):
+        coco["categories"][0]["keypoints"], coco["categories"][1]["keypoints"] = names, names and ["b", "c"]
+        (tmp_path / "labels.json").write_text(json.dumps(coco))
+        results_files.save_results(tmp_path / "results.json", [])
+        paths = [str(tmp_path / "labels.json"), str(tmp_path / "results.json")]
+        assert results_files.main([*paths, "--task", "keypoints"]) == 2
+        assert "needs categories with keypoints, all of them with as many" in capsys.readouterr().err
 
 
 def test_command_line_prints_both_conventions(tmp_path, scene, capsys):
@@ -100,7 +135,7 @@ def test_command_line_prints_both_conventions(tmp_path, scene, capsys):
     results_files.save_results(tmp_path / "results.json", results)
     assert results_files.main([str(tmp_path / "labels.json"), str(tmp_path / "results.json")]) == 0
     printed = capsys.readouterr().out
-    expected = pycocotools_twelve(coco, results)
+    expected = pycocotools_stats(coco, results, "bbox")
     standard = printed[printed.index("areas of coco") :].splitlines()[1:13]
     assert [float(line.split()[1]) for line in standard] == pytest.approx(list(expected), abs=5e-5)
     assert "areas of course" in printed

@@ -141,8 +141,12 @@ def test_keypoints_are_mirrored_and_change_sides():
     image, before = with_keypoints()
     after = next(target for flipped, target in (flip(image, before) for _ in range(20)) if flipped is not image)
     x = before["keypoints"][..., 0]
-    torch.testing.assert_close(after["keypoints"][:, 0, 0], WIDTH - x[:, 1])  # the right edge is the left one now
-    torch.testing.assert_close(after["keypoints"][:, 1, 0], WIDTH - x[:, 0])
+    torch.testing.assert_close(after["keypoints"][:, 0, 0], WIDTH - 1 - x[:, 1])  # the right edge is the left one now
+    torch.testing.assert_close(after["keypoints"][:, 1, 0], WIDTH - 1 - x[:, 0])
+    flipped = v2.functional.horizontal_flip(image)
+    for channel, points in zip(flipped, after["keypoints"][:, :2].long().tolist(), strict=True):
+        for column, row, _ in points:
+            assert channel[row, column] == 0.5 and (channel[row, [column - 1, column + 1]] == 0).any()  # on an edge
     assert torch.equal(after["keypoints"][..., 1:], before["keypoints"][..., 1:]) and not after["keypoints"][:, 2].any()
 
 
@@ -180,6 +184,15 @@ def test_keypoints_go_around_the_ring_and_come_back(columns):
     _, back = roll(image, target, -columns)
     order = back["boxes"].as_subclass(torch.Tensor)[:, 0].argsort()
     assert torch.equal(back["keypoints"][order], before[1]["keypoints"])
+
+
+def test_keypoints_of_what_is_all_around_turn_too():
+    image, target = with_keypoints()
+    boxes = tv_tensors.wrap(torch.tensor([[0.0, 0, WIDTH, HEIGHT]]), like=target["boxes"])
+    one = {key: value[:1] for key, value in target.items() if key in ("labels", "area", "iscrowd", "keypoints")}
+    _, turned = roll(image, {**one, "boxes": boxes}, 950)
+    x = with_keypoints()[1]["keypoints"][0, :2, 0]
+    assert turned["keypoints"][0, :2, 0].tolist() == ((x + 950) % WIDTH).tolist()
 
 
 def painted_at_both_edges(channel: torch.Tensor) -> bool:

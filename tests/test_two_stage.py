@@ -49,6 +49,14 @@ def test_images_are_normalised_and_padded_but_not_resized(model, training):
     assert torch.equal(targets[0]["boxes"], BOXES)
 
 
+@torch.no_grad()
+def test_regions_are_pooled_at_the_strides_whatever_comes_first(model):
+    model.eval()([torch.rand(3, 150, 200)])  # padded to 256 rows
+    pool = model.roi_heads.box_roi_pool
+    assert pool.scales == [1 / 4, 1 / 8, 1 / 16, 1 / 32]
+    assert (pool.map_levels.k_min, pool.map_levels.k_max) == (2, 5)
+
+
 def test_proposals_start_from_the_courses_anchors(model):
     images = ImageList(torch.zeros(2, 3, 128, 256), [(128, 256), (100, 200)])
     features = list(model.backbone(images.tensors).values())
@@ -75,6 +83,11 @@ def test_learns_one_frame():
     for box, label in zip(BOXES, TARGET["labels"], strict=True):
         best = found["boxes"][found["labels"] == label][0]
         assert box_iou(best[None], box[None]) > 0.7
+
+
+def test_a_pyramid_is_needed():
+    with pytest.raises(ValueError, match="faster_rcnn: a two-stage detector needs a pyramid"):
+        replace(RECIPE.small(), pyramid=None).build_model()
 
 
 def test_anchors_that_do_not_fit_are_refused():

@@ -43,17 +43,30 @@ def test_as_many_classes_as_were_trained(tmp_path):
 
 def test_weights_that_cannot_be_had_are_one_line(saved, tmp_path):
     _, path = saved
-    mend = r"make them with `python -m tdt4265\.make_records retinanet --seeds 0`"
+    mend = r"make them with `python -m tdt4265\.make_records retinanet --seeds 0 "
     with pytest.raises(weights.WeightsError, match="no recipe 'none'"):
         weights.trained("none", folder=tmp_path)
-    with pytest.raises(weights.WeightsError, match=r"seed7.safetensors: no such weights; make them .* --seeds 7`"):
+    with pytest.raises(
+        weights.WeightsError,
+        match=r"seed7.safetensors: no such weights; make .* --seeds 7 --protocol small --dataset sim`",
+    ):
         weights.trained("retinanet", seed=7, folder=tmp_path)
+    with pytest.raises(weights.WeightsError, match=r"ssd-flip-sim-seed0.safetensors: .*; none are kept of such"):
+        weights.trained("ssd-flip", folder=tmp_path)
     whole = path.read_bytes()
     for damaged in (whole[: len(whole) // 2], b"", b"not weights"):
         path.write_bytes(damaged)
         with pytest.raises(weights.WeightsError, match=rf"seed0.safetensors: is damaged \(.*\); {mend}") as error:
             weights.trained("retinanet", folder=tmp_path)
         assert "\n" not in str(error.value)
+
+
+def test_weights_of_other_modules_are_refused(tmp_path):
+    recipe = RECIPES["retinanet"].small()
+    other = RECIPES["ssd"].small().build_model()
+    weights.save(other, tmp_path / "small" / "retinanet-sim-seed0.safetensors", recipe, CLASSES)
+    with pytest.raises(weights.WeightsError, match="does not fit the network as it is now; make them"):
+        weights.trained("retinanet", folder=tmp_path)
 
 
 def test_weights_of_a_recipe_that_has_changed_are_refused(saved, tmp_path):

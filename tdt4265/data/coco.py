@@ -108,6 +108,8 @@ class CocoDetection(torch.utils.data.Dataset):
         self.split = split
         self.name = name or self.folder.name
         self.tasks = tuple(tasks)
+        if unknown := [task for task in self.tasks if task not in TASKS]:
+            raise DataError(f"task {unknown[0]!r}: choose among {', '.join(TASKS)}")
         self.transforms = transforms
         self.labels = read_labels(self.folder / f"{split}_annotations.json")
         self.coco = self.labels.coco
@@ -115,13 +117,11 @@ class CocoDetection(torch.utils.data.Dataset):
         self.num_classes = max(self.categories) + 1  # background is class 0
         self.image_ids = [image["id"] for image in self.coco["images"]]
         self._annotations = annotations_by_image(self.coco)
-        check_image_files(self.folder, self.labels)
-        if unknown := [task for task in self.tasks if task not in TASKS]:
-            raise DataError(f"task {unknown[0]!r}: choose among {', '.join(TASKS)}")
         if "segm" in self.tasks:
             check_masks(self.labels)
         if "keypoints" in self.tasks:
             check_keypoints(self.labels)
+        check_image_files(self.folder, self.labels)
         self._held = HeldFrames([(image["height"], image["width"], 3) for image in self.coco["images"]], held_bytes)
 
     def __len__(self) -> int:
@@ -149,7 +149,7 @@ class CocoDetection(torch.utils.data.Dataset):
     @property
     def flip_pairs(self) -> tuple[tuple[int, int], ...]:
         """The indices of keypoints that change places in a mirror: those named left_* and right_*."""
-        names = self.keypoint_names
+        names = self.keypoint_names if "keypoints" in self.tasks else []
         mirrored = {name: "right_" + name[5:] for name in names if name.startswith("left_")}
         return tuple((names.index(a), names.index(b)) for a, b in mirrored.items() if b in names)
 
@@ -190,7 +190,8 @@ class CocoDetection(torch.utils.data.Dataset):
         if "keypoints" in self.tasks:
             none = [0] * 3 * len(self.keypoint_names)
             points = torch.tensor([entry.get("keypoints", none) for entry in entries], dtype=torch.float32)
-            target["keypoints"] = points.reshape(len(entries), len(self.keypoint_names), 3)
+            points = points.reshape(len(entries), len(self.keypoint_names), 3)
+            target["keypoints"] = points * (points[..., 2:] > 0)
         return target
 
 

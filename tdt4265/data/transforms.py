@@ -107,7 +107,7 @@ class RandomFlip(v2.RandomHorizontalFlip):
             keypoints = target["keypoints"].clone()
             for left, right in self.flip_pairs:
                 keypoints[:, [left, right]] = keypoints[:, [right, left]]
-            keypoints[..., 0] = torch.where(keypoints[..., 2] > 0, image.shape[-1] - keypoints[..., 0], 0)
+            keypoints[..., 0] = torch.where(keypoints[..., 2] > 0, image.shape[-1] - 1 - keypoints[..., 0], 0)
             target = {**target, "keypoints": keypoints}
         return flipped, target
 

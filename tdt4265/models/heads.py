@@ -23,7 +23,7 @@ class Head(nn.Module):
         num_logits: L, the logits of an anchor (`loss.num_logits` gives it).
         groups: the levels of each group; every level is in one of them.
         depth: convolutions with ReLU before the last one.
-        channels: of these.
+        channels: of those convolutions.
         norm_layer: called with a number of channels, stands before each ReLU; none in the papers and the reports.
 
     Attributes:

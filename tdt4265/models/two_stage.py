@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 
 from torch import Tensor, nn
@@ -11,12 +12,12 @@ from torchvision.models.detection.faster_rcnn import FastRCNNPredictor, TwoMLPHe
 from torchvision.models.detection.image_list import ImageList
 from torchvision.models.detection.transform import GeneralizedRCNNTransform
 from torchvision.ops import MultiScaleRoIAlign
+from torchvision.ops.poolers import initLevelMapper
 
 from .detector import IMAGE_MEAN, IMAGE_STD
 
-ROI_SIZE = (
-    7  # cells that a region is pooled to, a side (Lin et al. 2017, https://arxiv.org/abs/1612.03144, section 4.2)
-)
+# Cells that a region is pooled to, a side (Lin et al. 2017, https://arxiv.org/abs/1612.03144, section 4.2).
+ROI_SIZE = 7
 
 
 class Features(nn.Module):
@@ -90,10 +91,14 @@ def faster_rcnn(
         numbers = anchors.num_anchors_per_location()
         raise ValueError(f"one head proposes on all levels, but a cell has {numbers} anchors, level by level")
     features = Features(backbone, pyramid)
+    pool = MultiScaleRoIAlign([str(level) for level in range(roi_levels)], ROI_SIZE, sampling_ratio=2)
+    # It would guess the strides from its first images, and wrongly where padding makes a feature map larger.
+    pool.scales = [1 / stride for stride in backbone.strides[:roi_levels]]
+    pool.map_levels = initLevelMapper(*(round(math.log2(backbone.strides[level])) for level in (0, roi_levels - 1)))
     model = FasterRCNN(
         features,
         rpn_anchor_generator=GridAnchors(anchors),
-        box_roi_pool=MultiScaleRoIAlign([str(level) for level in range(roi_levels)], ROI_SIZE, sampling_ratio=2),
+        box_roi_pool=pool,
         box_head=TwoMLPHead(features.out_channels * ROI_SIZE**2, representation),
         box_predictor=FastRCNNPredictor(representation, num_classes),
         box_detections_per_img=200,

@@ -48,14 +48,19 @@ def difference(first: Sequence[Record], second: Sequence[Record]) -> Difference:
 
     Raises RecordError: a record has no AP on resamples, or they were evaluated on different frames.
     """
-    val = {record.header["dataset"]["val"]["fingerprint"] for record in (*first, *second)}
-    if len(val) != 1:
-        raise RecordError(f"{first[0].path} and {second[0].path}: were evaluated on different frames")
+    _check_frames([*first, *second])
     one, other = ([_resampled_map(record) for record in group] for group in (first, second))
     ours, theirs = ([record.named("resampled")[-1]["map"] for record in group] for group in (first, second))
     low, high = interval(np.mean(other, axis=0) - np.mean(one, axis=0))
     agree = max(ours) < min(theirs) or max(theirs) < min(ours)
     return Difference(float(np.mean(theirs) - np.mean(ours)), low, high, agree)
+
+
+def _check_frames(records: Sequence[Record]) -> None:
+    fingerprints = [record.header["dataset"]["val"]["fingerprint"] for record in records]
+    other = next((r for r, val in zip(records, fingerprints, strict=True) if val != fingerprints[0]), None)
+    if other is not None:
+        raise RecordError(f"{records[0].path} and {other.path}: were evaluated on different frames; make both anew")
 
 
 def _resampled_map(record: Record) -> np.ndarray:
@@ -93,8 +98,10 @@ def scores(records: Iterable[Record]) -> pd.DataFrame:
 
     Index "recipe". Columns: "mAP", the mean over its seeds, of the classes with enough objects; "low", "high", the 95 %
     interval over clips; "seeds", the mAP of each; and for each of those classes its AP, mean over the seeds. Raises
-    RecordError where a record has no AP on resamples.
+    RecordError where a record has no AP on resamples, or they were evaluated on different frames.
     """
+    records = list(records)
+    _check_frames(records)
     groups: dict[str, list[Record]] = {}
     for record in records:
         groups.setdefault(record.header["recipe"], []).append(record)
@@ -166,18 +173,22 @@ def _classes(record: Record) -> str:
     return f"{text}; too few objects in val: {', '.join(left_out)}." if left_out else f"{text}."
 
 
+# What a recipe is compared with whose name does not say it.
+BASES = {"faster_rcnn": "fpn"}
+
+
 def _before(name: str, names: list[str]) -> str | None:
     """The recipe that this one is compared with: its base, or the one before it that is nobody's variant."""
-    if "-" in name:
-        base = name.rpartition("-")[0]
+    if "-" in name or name in BASES:
+        base = BASES.get(name) or name.rpartition("-")[0]
         return base if base in names else None
     earlier = [other for other in names[: names.index(name)] if "-" not in other]
     return earlier[-1] if earlier else None
 
 
 def _what_changed(before: dict, now: dict) -> str:
-    changed = [key for key in now if key not in ("name", "title") and now[key] != before.get(key)]
-    return "; ".join(f"{key}: {_change(before.get(key), now[key])}" for key in changed)
+    changed = [key for key in {**before, **now} if key not in ("name", "title") and now.get(key) != before.get(key)]
+    return "; ".join(f"{key}: {_change(before.get(key), now.get(key))}" for key in changed)
 
 
 def _change(before: object, now: object) -> str:
