@@ -6,7 +6,7 @@ import numpy as np
 from PIL import Image
 
 
-def with_palette(png: bytes, grays: int = 32, colours: int = 96) -> bytes:
+def with_palette(png: bytes, grays: int = 24, colours: int = 72) -> bytes:
     """A figure in few colours, a third of the size: so many grays, and the colours that its coloured pixels need.
 
     Chosen from all pixels alike, the grays of a panorama would leave no colour for a box's thin outline.
