@@ -167,14 +167,9 @@ VERDICTS = {"hit": "#3ddc6d", "false alarm": "#ff4f79", "missed": "#ffe14d"}
 
 
 def hits_and_misses(
-    image: torch.Tensor,
-    target: Mapping,
-    prediction: Mapping,
-    *,
-    categories: Mapping[int, str],
-    threshold: float = 0.3,
-    title: str = "",
-) -> Figure:
+    image: torch.Tensor, target: Mapping, prediction: Mapping, *, categories: Mapping[int, str],
+    threshold: float = 0.3, title: str = "",
+) -> Figure:  # fmt: skip
     """A panorama in two strips with what a detector got right and wrong (`evaluation.hits`, IoU 0.5).
 
     Solid: detections that score at least `threshold`, hits in one colour, false alarms in another with the class they
