@@ -1,6 +1,6 @@
 """COCO results files, and the command that scores anybody's.
 
-python -m tdt4265.results LABELS.json RESULTS.json [--task segm]
+    python -m tdt4265.results LABELS.json RESULTS.json [--task segm]
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """Train a recipe: from a shell, under torchrun or `fabric run`, or from a notebook through `resolve` and `run`.
 
-python -m tdt4265.train retinanet --epochs 50
-torchrun --nproc-per-node 8 -m tdt4265.train retinanet --epochs 50 --size report
+    python -m tdt4265.train retinanet --epochs 50
+    torchrun --nproc-per-node 8 -m tdt4265.train retinanet --epochs 50 --size report
 """
 
 from __future__ import annotations

@@ -15,6 +15,7 @@ from torch import nn
 
 from tdt4265.paths import assets, write_whole
 from tdt4265.recipes import ALL_RECIPES, RECIPES, Recipe
+from tdt4265.records import changed_part
 
 # The small runs of these keep their weights, 2 MB each: the notebooks show what they see.
 WITH_WEIGHTS = (*RECIPES, "focal_loss-sigmoid", "initialization-paper", "faster_rcnn")
@@ -70,10 +71,8 @@ def trained(
     except (OSError, SafetensorError, KeyError, ValueError) as error:
         raise WeightsError(f"{path}: is damaged ({' '.join(str(error).split())}); {mend}") from error
     wanted = ALL_RECIPES[recipe] if protocol == "full" else ALL_RECIPES[recipe].small()
-    now = json.loads(json.dumps(wanted.as_dict()))
-    changed = sorted(key for key in {*now, *parts} - {"title"} if now.get(key) != parts.get(key))
-    if changed:
-        raise WeightsError(f"{path}: the recipe has another {changed[0]} now; {mend}")
+    if changed := changed_part(wanted.as_dict(), parts):
+        raise WeightsError(f"{path}: the recipe has another {changed} now; {mend}")
     with torch.random.fork_rng([]):  # the random weights that are replaced at once are nobody's draw
         model = wanted.build_model(num_classes=max(map(int, classes)) + 1, pretrained=False)
     try:

@@ -105,7 +105,7 @@ IMPORTS = {
     "plots": {"evaluation"},
     "notebook": set(),
     "recipes": {"anchors", "data", "losses", "models", "training"},
-    "weights": {"paths", "recipes"},
+    "weights": {"paths", "recipes", "records"},
     "describe": {"recipes"},
 }
 

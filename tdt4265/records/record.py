@@ -94,10 +94,8 @@ class Record:
 
         parts: the recipe now, `Recipe.as_dict()`. fingerprints: the data's now, {"train": ..., "val": ...}.
         """
-        then = self.header.get("parts") or {}
-        changed = sorted(key for key in {*parts, *then} - {"title"} if parts.get(key) != then.get(key))
-        if changed:
-            return f"the recipe has another {changed[0]} now"
+        if changed := changed_part(parts, self.header.get("parts") or {}):
+            return f"the recipe has another {changed} now"
         if len(self.epochs) < self.header["epochs"]:
             return f"the run ended after {len(self.epochs)} of {self.header['epochs']} epochs"
         if (self.header["size"], self.header["epochs"]) != (protocol.size, protocol.epochs):
@@ -128,6 +126,11 @@ class Record:
         text = "".join(json.dumps({name: figures}, allow_nan=False) + "\n" for name, figures in lines)
         write_whole(path, text)
         self.path = Path(path)
+
+
+def changed_part(parts: dict, then: dict) -> str | None:
+    """A part in which a recipe, `Recipe.as_dict()`, is not what it was then, apart from its title; None: in none."""
+    return min((key for key in {*parts, *then} - {"title"} if parts.get(key) != then.get(key)), default=None)
 
 
 def read(path: str | Path) -> Record:
