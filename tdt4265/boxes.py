@@ -129,7 +129,9 @@ def match_quality(quality: Tensor, valid: Tensor, threshold: float = 0.5) -> Ten
     return matched
 
 
-def anchor_targets(matched: Tensor, boxes: Tensor, labels: Tensor, anchors: Tensor) -> tuple[Tensor, Tensor]:
+def anchor_targets(
+    matched: Tensor, boxes: Tensor, labels: Tensor, anchors: Tensor, ring: int | None = None
+) -> tuple[Tensor, Tensor]:
     """What the network should say at each anchor.
 
     Args:
@@ -137,6 +139,7 @@ def anchor_targets(matched: Tensor, boxes: Tensor, labels: Tensor, anchors: Tens
         boxes: [B, G, 4], xyxy in pixels.
         labels: int64 [B, G], from 1.
         anchors: [N, 4], xyxy in pixels.
+        ring: the width of an image that closes on itself, in pixels: a box is where it is nearest to its anchor.
 
     Returns:
         int64 [B, N] labels, 0 for background; float32 [B, N, 4] offsets, zeros for background.
@@ -146,5 +149,9 @@ def anchor_targets(matched: Tensor, boxes: Tensor, labels: Tensor, anchors: Tens
     image, anchor = (matched >= 0).nonzero(as_tuple=True)
     box = matched[image, anchor]
     target_labels[image, anchor] = labels[image, box]
-    target_offsets[image, anchor] = encode(boxes[image, box], anchors[anchor])
+    own = boxes[image, box]
+    if ring is not None:
+        turns = ((anchors[anchor, 0::2].mean(1) - own[:, 0::2].mean(1)) / ring).round()
+        own = own + ring * turns[:, None] * own.new_tensor([1, 0, 1, 0])
+    target_offsets[image, anchor] = encode(own, anchors[anchor])
     return target_labels, target_offsets

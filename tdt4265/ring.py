@@ -24,12 +24,7 @@ def roll(image: Tensor, target: dict, columns: int) -> tuple[Tensor, dict]:
     start, y1, x2, y2 = target["boxes"].unbind(1)
     x1, size = start, x2 - start
     x1 = torch.where(size < width, (x1 + columns) % width, x1)  # a box around the whole ring stays as it is
-    before, beyond = (width - x1).clamp(max=size), x1 + size - width  # how much of it lies on either side of the seam
-    first = torch.stack([x1, y1, x1 + before, y2], dim=1)
-    second = torch.stack([torch.zeros_like(x1), y1, beyond, y2], dim=1)
-    kept = torch.cat([(before >= 1) | (before >= beyond), (beyond >= 1) | (beyond > before)])
-    boxes = torch.cat([first, second])[kept]
-    owner = torch.arange(len(size)).repeat(2)[kept]
+    boxes, owner, beyond = _parts(torch.stack([x1, y1, x1 + size, y2], dim=1), width)
 
     turned = {**target, "boxes": tv_tensors.wrap(boxes, like=like)}
     for key in ("labels", "iscrowd"):
@@ -42,13 +37,27 @@ def roll(image: Tensor, target: dict, columns: int) -> tuple[Tensor, dict]:
         inside |= (owner.bincount(minlength=len(size)) == 1)[owner, None]  # what is whole keeps its mask
         turned["masks"] = tv_tensors.wrap(masks * inside[:, None, :], like=target["masks"])
     if "keypoints" in target:
-        shift = torch.stack([x1 - start, x1 - start - width], dim=1).t().flatten()[kept]  # beyond the seam: anew from 0
         keypoints = target["keypoints"][owner].clone()
-        keypoints[..., 0] += shift[:, None]
+        keypoints[..., 0] += ((x1 - start)[owner] - width * beyond)[:, None]  # beyond the seam columns begin anew
         around = (size >= width)[owner]  # a box around the whole ring stays, and its points turn with the image
         keypoints[around, :, 0] = (keypoints[around, :, 0] + columns + 0.5) % width - 0.5
         turned["keypoints"] = hide_outside(keypoints, width, image.shape[-2])
     return image, turned
+
+
+def _parts(boxes: Tensor, width: int) -> tuple[Tensor, Tensor, Tensor]:
+    """Whole boxes [M, 4] cut at the seam: [P, 4], first all that end at it, then what lies beyond.
+
+    Besides, int64 [P], whose part each is, and bool [P], whether it lies beyond. A part narrower than a pixel is
+    dropped, unless the other one is narrower still.
+    """
+    x1, y1, x2, y2 = boxes.unbind(1)
+    before, beyond = x2.clamp(max=width) - x1, x2 - width
+    first = torch.stack([x1, y1, x2.clamp(max=width), y2], dim=1)
+    second = torch.stack([torch.zeros_like(x1), y1, beyond, y2], dim=1)
+    kept = torch.cat([(before >= 1) | (before >= beyond), (beyond >= 1) | (beyond > before)])
+    number = torch.arange(2 * len(boxes), device=boxes.device)[kept]
+    return torch.cat([first, second])[kept], number % max(len(boxes), 1), number >= len(boxes)
 
 
 def hide_outside(keypoints: Tensor, width: int, height: int) -> Tensor:
@@ -95,18 +104,12 @@ def join_at_seam(target: dict, width: int) -> dict:
 def split_at_seam(found: dict, width: int) -> dict:
     """Detections with every box that lies across the seam as two, one at either edge, as COCO's format has them.
 
-    found: {"boxes" float [M, 4], whole boxes} and further tensors with a row a box, which both parts get. A part
-    narrower than a pixel is dropped, unless the other one is narrower still.
+    found: {"boxes" float [M, 4], whole boxes} and further tensors with a row a box, which both parts get. They come in
+    the order of the boxes.
     """
-    boxes = found["boxes"]
-    x1, y1, x2, y2 = boxes.unbind(1)
-    before, beyond = x2.clamp(max=width) - x1, x2 - width
-    first = torch.stack([x1, y1, x2.clamp(max=width), y2], dim=1)
-    second = torch.stack([torch.zeros_like(x1), y1, beyond, y2], dim=1)
-    kept = torch.stack([(before >= 1) | (before >= beyond), (beyond >= 1) | (beyond > before)], dim=1)
-    owner = torch.arange(len(boxes), device=boxes.device)[:, None].expand(-1, 2)[kept]
-    parts = torch.stack([first, second], dim=1)[kept]
-    return {key: parts if key == "boxes" else value[owner] for key, value in found.items()}
+    parts, owner, _ = _parts(found["boxes"], width)
+    order = owner.argsort(stable=True)
+    return {key: parts[order] if key == "boxes" else value[owner[order]] for key, value in found.items()}
 
 
 def ring_iou(boxes: Tensor, others: Tensor, width: int) -> Tensor:

@@ -84,16 +84,7 @@ class RingDetector(Detector):
         labels = pad_sequence([target["labels"] for target in whole], batch_first=True)
         turn = boxes.new_tensor([width, 0, width, 0])
         quality = torch.stack([box_ops.iou(boxes + shift * turn, anchors) for shift in (0, -1, 1)]).amax(dim=0)
-        matched = box_ops.match_quality(quality, valid)
-
-        target_labels = torch.zeros_like(matched)
-        target_offsets = anchors.new_zeros(*matched.shape, 4)
-        image, anchor = (matched >= 0).nonzero(as_tuple=True)
-        box, own = boxes[image, matched[image, anchor]], anchors[anchor]
-        turns = ((own[:, 0::2].mean(1) - box[:, 0::2].mean(1)) / width).round()
-        target_labels[image, anchor] = labels[image, matched[image, anchor]]
-        target_offsets[image, anchor] = box_ops.encode(box + turns[:, None] * turn, own)
-        return target_labels, target_offsets
+        return box_ops.anchor_targets(box_ops.match_quality(quality, valid), boxes, labels, anchors, ring=width)
 
     def whole(self, images: Sequence[Tensor]) -> list[dict]:
         """Detections as `forward` gives them in evaluation mode, but each object as one box, also across the seam."""
