@@ -55,14 +55,15 @@ class Anchors:
     the same order.
 
     Attributes:
-        strides: pixels from cell to cell, one a level, finest first.
+        strides: pixels from cell to cell, one a level, finest first; whole ones, as a backbone has them, unless its
+            feature maps are brought to another grid (`models.Resized`).
         sizes: for each level the (height, width) of each anchor of a cell, in pixels: `SSDSizes`, or tuples.
 
     Raises:
         ValueError: strides and sizes are not of as many levels.
     """
 
-    strides: tuple[int, ...]
+    strides: tuple[float, ...]
     sizes: SSDSizes | tuple[tuple[tuple[float, float], ...], ...]
 
     def __post_init__(self):
@@ -74,9 +75,17 @@ class Anchors:
         return [len(sizes) for sizes in self.sizes]
 
     def grid_shapes(self, image_size: tuple[int, int]) -> list[tuple[int, int]]:
-        """The (rows, columns) of cells on each level, for an image of (height, width) pixels."""
-        height, width = image_size
-        return [(math.ceil(height / stride), math.ceil(width / stride)) for stride in self.strides]
+        """The (rows, columns) of cells on each level, for an image of (height, width) pixels.
+
+        Of a whole stride they are rounded up, as convolutions have them; of another, which no convolution has, to the
+        nearest.
+        """
+        return [tuple(_cells(side, stride) for side in image_size) for stride in self.strides]
+
+    def image_size(self, anchors: Tensor) -> tuple[int, int]:
+        """The (height, width) in pixels that anchors [N, 4] of this grid cover: those of the coarsest level's cells."""
+        x1, y1, x2, y2 = anchors[-1].tolist()
+        return tuple(round((low + high + self.strides[-1]) / 2) for low, high in ((y1, y2), (x1, x2)))
 
     def count(self, image_size: tuple[int, int]) -> int:
         """The number of anchors, N, of an image of (height, width) pixels."""
@@ -95,6 +104,32 @@ class Anchors:
         if len(shapes) != len(self.strides):
             raise ValueError(f"anchors of {len(self.strides)} levels, but {len(shapes)} feature maps")
         return _grid_anchors(self, shapes, torch.device(device))
+
+
+def _cells(side: int, stride: float) -> int:
+    return math.ceil(side / stride) if stride == int(stride) else max(round(side / stride), 1)
+
+
+def in_proportion(strides: Sequence[int], shapes: Sequence[tuple[float, float]]) -> Anchors:
+    """Anchors of the same shapes on every level, in cells: a head that all levels share sees the same picture on each.
+
+    shapes: (height, width) in strides.
+    """
+    levels = (tuple((height * stride, width * stride) for height, width in shapes) for stride in strides)
+    return Anchors(tuple(strides), tuple(levels))
+
+
+def automatic(sizes: Sequence[float], aspect_ratios: Sequence[Sequence[float]]) -> Anchors:
+    """A level for each size, its cells that size apart, as the report of 2022 had them.
+
+    A cell has the size's square, one of twice its side, and for each of the level's ratios, height / width, a box of
+    the square's area. The strides are no longer those of any backbone, nor each twice the one before.
+    """
+    kinds = []
+    for size, ratios in zip(sizes, aspect_ratios, strict=True):
+        boxes = ((size * math.sqrt(ratio), size / math.sqrt(ratio)) for ratio in ratios)
+        kinds.append(((size, size), (2 * size, 2 * size), *boxes))
+    return Anchors(tuple(sizes), tuple(kinds))
 
 
 @functools.lru_cache(maxsize=16)

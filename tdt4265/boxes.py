@@ -14,6 +14,7 @@ from torch.nn.utils.rnn import pad_sequence
 
 CENTRE_VARIANCE = 0.1  # offsets are divided by these, which brings the network's targets near unit variance
 SIZE_VARIANCE = 0.2
+IGNORED = -2  # of an anchor that answers for nothing and is not to say background either
 MAX_LOG_SCALE = math.log(1000 / 16)  # a decoded side is at most 62.5 times its anchor's: exp must not overflow
 
 
@@ -84,9 +85,7 @@ def match(anchors: Tensor, boxes: Tensor, valid: Tensor, threshold: float = 0.5)
     """Gives each anchor the box it answers for (SSD, section 2.2).
 
     An anchor takes the box it overlaps most if their IoU is at least `threshold`. Besides, every box gets one anchor
-    of its own, whatever the IoU: its best one. Where several boxes have the same best anchor, the one of highest IoU
-    (then the first) has it and the others take their next best, until each box has its own: no box goes without
-    because another came later in the list. A box that overlaps no anchor at all gets none.
+    of its own, whatever the IoU: its best one (`own_anchors`).
 
     Args:
         anchors: [N, 4], xyxy in pixels.
@@ -105,13 +104,23 @@ def match_quality(quality: Tensor, valid: Tensor, threshold: float = 0.5) -> Ten
     if per_image == 0:
         return torch.full((images, anchors), -1, dtype=torch.int64, device=quality.device)
     quality.masked_fill_(~valid[:, :, None], -1)
-
     best_iou, best_box = quality.max(dim=1)
-    matched = torch.where(best_iou >= threshold, best_box, -1)
+    return own_anchors(torch.where(best_iou >= threshold, best_box, -1), quality, valid)
 
+
+def own_anchors(matched: Tensor, quality: Tensor, valid: Tensor) -> Tensor:
+    """Gives every box its best anchor, whoever has it in `matched`, int64 [B, N], which is written into and returned.
+
+    Where several boxes have the same best anchor, the one of highest quality (then the first) has it and the others
+    take their next best, until each box has its own: no box goes without because another came later in the list. A box
+    that fits no anchor at all, quality 0, gets none.
+
+    Args:
+        quality: float [B, G, N], written into. valid: bool [B, G], false for padding.
+    """
     # Each round gives their best free anchor to all waiting boxes but those that a rival outbids; the rounds are as
     # many as boxes compete for one anchor, usually one or two.
-    order = torch.arange(per_image, device=quality.device)
+    order = torch.arange(quality.shape[1], device=quality.device)
     earlier = order[None, :] < order[:, None]  # [i, j]: j comes before i
     waiting = valid
     while waiting.any():
@@ -135,16 +144,16 @@ def anchor_targets(
     """What the network should say at each anchor.
 
     Args:
-        matched: int64 [B, N], from `match`.
+        matched: int64 [B, N], from `match` or another matching: -1 for background, -2 for what is ignored.
         boxes: [B, G, 4], xyxy in pixels.
         labels: int64 [B, G], from 1.
         anchors: [N, 4], xyxy in pixels.
         ring: the width of an image that closes on itself, in pixels: a box is where it is nearest to its anchor.
 
     Returns:
-        int64 [B, N] labels, 0 for background; float32 [B, N, 4] offsets, zeros for background.
+        int64 [B, N] labels, 0 for background, -1 for ignored; float32 [B, N, 4] offsets, zeros for both.
     """
-    target_labels = torch.zeros_like(matched)
+    target_labels = torch.where(matched == IGNORED, -1, 0)
     target_offsets = anchors.new_zeros(*matched.shape, 4)
     image, anchor = (matched >= 0).nonzero(as_tuple=True)
     box = matched[image, anchor]

@@ -7,7 +7,7 @@ anchor that fits badly. Makers take the training boxes' sizes and give `anchors.
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import numpy as np
 import torch
@@ -15,7 +15,7 @@ from scipy.signal import butter, find_peaks, sosfilt
 from sklearn.cluster import KMeans
 from torch import Tensor
 
-from tdt4265.anchors import Anchors
+from tdt4265.anchors import Anchors, automatic
 
 
 def iou_by_kind(boxes: Tensor, anchors: Anchors, image_size: tuple[int, int]) -> Tensor:
@@ -125,34 +125,52 @@ def by_size(centres: np.ndarray, strides: Sequence[int], per_level: Sequence[int
     return Anchors(tuple(strides), tuple(tuple((float(h), float(w)) for h, w in level) for level in levels))
 
 
-def optimise(
-    boxes: Tensor,
-    anchors: Anchors,
-    image_size: tuple[int, int],
-    *,
-    steps: int = 300,
-    lr: float = 0.02,
-    sharpness: float = 30.0,
-    threshold: float = 0.5,
-) -> Anchors:
+def optimise(boxes: Tensor, anchors: Anchors, image_size: tuple[int, int], *, steps: int = 300) -> Anchors:
     """Anchors of as many sizes on the same grid, which gradient descent has made to cover more boxes.
-
-    The share of boxes whose best IoU reaches the threshold has no gradient; a sigmoid of best IoU - threshold, of this
-    sharpness, has one. The logarithms of the sizes descend by Adam.
 
     Args:
         boxes: float [G, 4], xyxy in pixels.
     """
     logs = [torch.tensor(sizes, dtype=boxes.dtype).reshape(-1, 2).log().requires_grad_() for sizes in anchors.sizes]
-    optimizer = torch.optim.Adam(logs, lr=lr)
+    _descend(boxes, anchors.strides, logs, lambda: [level.exp() for level in logs], image_size, steps)
+    sizes = tuple(tuple((round(h, 2), round(w, 2)) for h, w in level.exp().tolist()) for level in logs)
+    return Anchors(anchors.strides, sizes)
+
+
+def optimise_shapes(
+    boxes: Tensor,
+    strides: Sequence[int],
+    shapes: Sequence[tuple[float, float]],
+    image_size: tuple[int, int],
+    *,
+    steps: int = 300,
+) -> tuple[tuple[float, float], ...]:
+    """The same for shapes that all levels share, (height, width) in strides (`anchors.in_proportion`)."""
+    log = torch.tensor(shapes, dtype=boxes.dtype).log().requires_grad_()
+    _descend(boxes, strides, [log], lambda: [stride * log.exp() for stride in strides], image_size, steps)
+    return tuple((round(h, 2), round(w, 2)) for h, w in log.exp().tolist())
+
+
+def _descend(
+    boxes: Tensor,
+    strides: Sequence[int],
+    parameters: list[Tensor],
+    sizes: Callable[[], list[Tensor]],
+    image_size: tuple[int, int],
+    steps: int,
+    threshold: float = 0.5,
+) -> None:
+    """Changes parameters so that anchors of these sizes cover more boxes.
+
+    The share of boxes whose best IoU reaches the threshold has no gradient; a sigmoid of best IoU - threshold has one.
+    """
+    optimizer = torch.optim.Adam(parameters, lr=0.02)
     for _ in range(steps):
-        best = _iou_by_kind(boxes, anchors.strides, [level.exp() for level in logs], image_size).amax(dim=1)
-        loss = -torch.sigmoid(sharpness * (best - threshold)).mean()
+        best = _iou_by_kind(boxes, strides, sizes(), image_size).amax(dim=1)
+        loss = -torch.sigmoid(30 * (best - threshold)).mean()
         optimizer.zero_grad()
         loss.backward()
         optimizer.step()
-    sizes = tuple(tuple((round(h, 2), round(w, 2)) for h, w in level.exp().tolist()) for level in logs)
-    return Anchors(anchors.strides, sizes)
 
 
 # The report's method --------------------------------------------------------------------------------------------------
@@ -183,8 +201,7 @@ def peak_anchors(boxes: np.ndarray, levels: int = 6, ratios: int = 5, seed: int 
     """The report's automatic anchors: a level for each peak of the sizes, its stride the size itself.
 
     Each box joins the level whose size is nearest to its own; k-means of the logarithms of a level's width / height
-    gives its aspect ratios. A cell has the size's square, one of twice its side, and a box of the same area for each
-    ratio. The strides are no longer those of any backbone, nor each twice the one before.
+    gives its aspect ratios (`anchors.automatic`).
 
     Args:
         boxes: [G, 2], (height, width) in pixels.
@@ -195,10 +212,9 @@ def peak_anchors(boxes: np.ndarray, levels: int = 6, ratios: int = 5, seed: int 
     own = np.sqrt(boxes.prod(1))
     sizes = peaks_of_sizes(own, levels)
     level = np.abs(np.log(own)[:, None] - np.log(sizes)).argmin(1)
-    kinds = []
-    for k, size in enumerate(sizes):
+    aspect_ratios = []
+    for k in range(len(sizes)):
         shape = np.log(boxes[level == k, 1] / boxes[level == k, 0])[:, None]
-        centres = KMeans(ratios, n_init=10, random_state=seed).fit(shape).cluster_centers_[:, 0]
-        roots = np.exp(np.sort(-centres if mixed_up else centres) / 2)
-        kinds.append([(size, size), (2 * size, 2 * size), *((size / root, size * root) for root in roots)])
-    return Anchors(tuple(sizes.tolist()), tuple(tuple((float(h), float(w)) for h, w in level) for level in kinds))
+        centres = np.sort(KMeans(ratios, n_init=10, random_state=seed).fit(shape).cluster_centers_[:, 0])
+        aspect_ratios.append(np.exp(centres if mixed_up else -centres).tolist())
+    return automatic(sizes.tolist(), aspect_ratios)

@@ -4,8 +4,8 @@ Every loss here is called as `loss(class_logits, box_offsets, target_labels, tar
 
     class_logits    float32 [B, N, L], L = `loss.num_logits(K)` for K classes of which 0 is background
     box_offsets     float32 [B, N, 4]
-    target_labels   int64   [B, N], 0 for background
-    target_offsets  float32 [B, N, 4], of no meaning where the label is 0
+    target_labels   int64   [B, N], 0 for background, -1 for an anchor that does not count
+    target_offsets  float32 [B, N, 4], of no meaning where the label is 0 or -1
 
 returns {"classification": scalar, "bbox_regression": scalar}, both finite also when no image has a box. It says by
 `loss.scores(class_logits)` what its logits mean: float32 [B, N, K - 1], the probability of each class but background;
@@ -79,8 +79,9 @@ class MultiboxLoss(Softmax):
 
     def __call__(self, class_logits, box_offsets, target_labels, target_offsets) -> dict[str, Tensor]:
         positive = target_labels > 0
-        cross_entropy = F.cross_entropy(class_logits.flatten(0, 1), target_labels.flatten(), reduction="none")
-        cross_entropy = cross_entropy.view_as(target_labels)
+        cross_entropy = F.cross_entropy(
+            class_logits.flatten(0, 1), target_labels.flatten(), reduction="none", ignore_index=-1
+        ).view_as(target_labels)
         hardest = cross_entropy.masked_fill(positive, 0).sort(dim=1, descending=True).values
         wanted = self.negatives * positive.sum(dim=1, keepdim=True)
         counts = torch.arange(hardest.shape[1], device=hardest.device) < wanted
@@ -93,33 +94,39 @@ class MultiboxLoss(Softmax):
 
 @dataclass(frozen=True)
 class SoftmaxFocalLoss(Softmax):
-    """The focal loss of the course's reports: over a softmax, weighted by class, averaged over all anchors.
+    """The focal loss of the course's reports: over a softmax, weighted by class, averaged over all anchors that count.
 
     FL = -alpha_y (1 - p_y)^gamma log p_y, with p_y the softmax's probability of the true class y. RetinaNet's
     (Lin et al. 2017, https://arxiv.org/abs/1708.02002, eq. 5) is over sigmoids and is divided by the positives.
 
     Attributes:
-        alpha_background, alpha_object: alpha_y for y = 0 and for all other classes. They make up for the average
-            over all anchors, of which one in some hundreds is positive.
+        alpha_background, alpha_object: alpha_y for y = 0 and for all other classes, or a weight for each of those. They
+            make up for the average over all anchors, of which one in some hundreds is positive.
         gamma: how much less an anchor counts that is already right; 0 is cross-entropy.
     """
 
     alpha_background: float = 10.0
-    alpha_object: float = 1000.0
+    alpha_object: float | tuple[float, ...] = 1000.0
     gamma: float = 2.0
 
     def __call__(self, class_logits, box_offsets, target_labels, target_offsets) -> dict[str, Tensor]:
-        positive = target_labels > 0
-        log_softmax, label = class_logits.log_softmax(dim=-1), target_labels[..., None]
+        positive, counts = target_labels > 0, target_labels >= 0
+        log_softmax, label = class_logits.log_softmax(dim=-1), target_labels.clamp(min=0)[..., None]
         log_p = log_softmax.gather(-1, label).squeeze(-1)  # [B, N]
         # 1 - p as the sum of the others: where p rounds to 1 the gradient is finite, for any gamma.
         log_rest = log_softmax.scatter(-1, label, -math.inf).logsumexp(dim=-1)
-        alpha = torch.where(positive, self.alpha_object, self.alpha_background)
-        focal = -alpha * torch.exp(self.gamma * log_rest) * log_p
+        focal = -self._alpha(label, class_logits.shape[-1]) * torch.exp(self.gamma * log_rest) * log_p
         return {
-            "classification": focal.mean(),
+            "classification": (focal * counts).sum() / counts.sum().clamp(min=1),
             "bbox_regression": box_loss(box_offsets, target_offsets, positive) / positives_a_process(positive),
         }
+
+    def _alpha(self, label: Tensor, num_classes: int) -> Tensor:
+        """alpha of each of these labels [B, N, 1]: float32 [B, N]."""
+        objects = self.alpha_object if isinstance(self.alpha_object, tuple) else [self.alpha_object] * (num_classes - 1)
+        if len(objects) != num_classes - 1:
+            raise ValueError(f"alpha_object has {len(objects)} weights for {num_classes - 1} classes of objects")
+        return torch.tensor([self.alpha_background, *objects], device=label.device)[label.squeeze(-1)]
 
 
 @dataclass(frozen=True)
@@ -146,7 +153,7 @@ class SigmoidFocalLoss:
         # (1 - p_t)^gamma through the logarithm: its gradient is finite where p_t rounds to 1, for any gamma. And
         # log (1 - p_t) = log p_t - right: of the loss's parts the logarithm takes longest.
         log_p = F.logsigmoid(right)
-        focal = -alpha * torch.exp(self.gamma * (log_p - right)) * log_p
+        focal = -alpha * torch.exp(self.gamma * (log_p - right)) * log_p * (target_labels >= 0)[..., None]
         count = positives_a_process(positive)
         return {
             "classification": focal.sum() / count,

@@ -94,6 +94,7 @@ IMPORTS = {
     "coverage": {"anchors"},
     "contract": set(),
     "losses": set(),
+    "matching": {"boxes"},
     "models": {"boxes", "contract", "ring"},
     "evaluation": {"contract"},
     "results": {"contract", "evaluation", "paths"},
@@ -104,7 +105,7 @@ IMPORTS = {
     "training": {"contract", "devices", "evaluation", "paths", "records"},
     "plots": {"evaluation"},
     "notebook": set(),
-    "recipes": {"anchors", "data", "losses", "models", "training"},
+    "recipes": {"anchors", "data", "losses", "matching", "models", "training"},
     "weights": {"paths", "recipes", "records"},
     "describe": {"recipes"},
 }

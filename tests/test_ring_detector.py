@@ -76,7 +76,7 @@ def test_targets_turn_with_the_image(detector, image):
     }
     shapes = detector.anchors.grid_shapes((128, WIDTH))
     anchors = detector.anchors(shapes)
-    assert detector.width(anchors) == WIDTH
+    assert detector.anchors.image_size(anchors)[1] == WIDTH
     labels, offsets = detector.assign([target], anchors)
     assert set(labels.unique().tolist()) == {0, 1, 2, 3} and labels.shape == (1, len(anchors))
     decoded = detector._boxes(offsets[labels > 0], anchors[labels[0] > 0], (128, WIDTH))

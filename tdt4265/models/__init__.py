@@ -1,11 +1,11 @@
 """Detectors of replaceable parts: image -> backbone -> (pyramid) -> head -> losses, or detections."""
 
-from .backbones import BasicBackbone, ResNet
+from .backbones import BasicBackbone, CutResNet, ResNet
 from .detector import Detector
 from .heads import Head
 from .initialization import Gaussian, Kaiming, Xavier, initialize
 from .norms import NORMS, group_norm
-from .pyramids import FPN, BiFPN
+from .pyramids import FPN, BiFPN, ResizedFPN
 from .ring_detector import RingDetector
 from .two_stage import faster_rcnn
 
@@ -14,11 +14,13 @@ __all__ = [
     "NORMS",
     "BasicBackbone",
     "BiFPN",
+    "CutResNet",
     "Detector",
     "Gaussian",
     "Head",
     "Kaiming",
     "ResNet",
+    "ResizedFPN",
     "RingDetector",
     "Xavier",
     "faster_rcnn",

@@ -71,14 +71,15 @@ RESNETS = {
 class ResNet(nn.Module):
     """A ResNet (He et al. 2016, https://arxiv.org/abs/1512.03385) without its classifier, and further levels on top.
 
-    Four stages of residual blocks, named as torchvision's so that its weights fit, of strides 4 to 32. Each further
-    level is two 3x3 convolutions with ReLU, the second of stride 2, and without norm: 64, 128.
+    Stages of residual blocks, named as torchvision's so that its weights fit, four of strides 4 to 32. Each further
+    level is two 3x3 convolutions with ReLU, the second of stride 2: 64, 128.
 
     Args:
         depth: one of RESNETS.
-        widths: a stage's channels (before a bottleneck's fourfold expansion).
+        widths: a stage's channels (before a bottleneck's fourfold expansion), one entry a stage, at most four.
         extra_channels: a further level's channels, one entry a level.
         norm_layer: called with a number of channels.
+        extra_norm: the same for the further levels; None: they have none.
     """
 
     def __init__(
@@ -87,6 +88,7 @@ class ResNet(nn.Module):
         widths: tuple[int, ...] = (64, 128, 256, 512),
         extra_channels: tuple[int, ...] = (1024, 2048),
         norm_layer: NormLayer = nn.BatchNorm2d,
+        extra_norm: NormLayer | None = None,
     ):
         super().__init__()
         if depth not in RESNETS:
@@ -101,7 +103,7 @@ class ResNet(nn.Module):
 
         channels = widths[0]
         self.out_channels = []
-        for i, (width, count) in enumerate(zip(widths, blocks, strict=True)):
+        for i, (width, count) in enumerate(zip(widths, blocks[: len(widths)], strict=True)):
             stage = []
             for j in range(count):
                 stride = 2 if i > 0 and j == 0 else 1
@@ -119,7 +121,9 @@ class ResNet(nn.Module):
 
         self.extra = nn.ModuleList()
         for out in extra_channels:
-            self.extra.append(nn.Sequential(*_conv(channels, channels, 3), *_conv(channels, out, 3, stride=2)))
+            further = {"norm_layer": extra_norm}
+            first = _conv(channels, channels, 3, **further)
+            self.extra.append(nn.Sequential(*first, *_conv(channels, out, 3, stride=2, **further)))
             channels = out
             self.out_channels.append(channels)
         self.strides = [4 * 2**i for i in range(len(self.out_channels))]
@@ -133,8 +137,12 @@ class ResNet(nn.Module):
             features.append(x)
         return features
 
+    def _of_torchvision(self) -> tuple[str, ...]:
+        """How the names of the layers begin that torchvision's ResNet has too."""
+        return ("conv1.", "bn1.", *(f"{name}." for name, _ in self.named_children() if name.startswith("layer")))
+
     def load_imagenet(self, timeout: float = 10.0) -> bool:
-        """Loads torchvision's ImageNet weights into the four stages.
+        """Loads torchvision's ImageNet weights into the stages.
 
         Where they cannot be had (no network, no such file), one printed line says so and the network stays as it is.
 
@@ -155,9 +163,46 @@ class ResNet(nn.Module):
             return False
         finally:
             socket.setdefaulttimeout(before)
-        wanted = {name: value for name, value in state.items() if not name.startswith("fc.")}
+        wanted = {name: value for name, value in state.items() if name.startswith(self._of_torchvision())}
         missing, unexpected = self.load_state_dict(wanted, strict=False)
-        if unexpected or any(not name.startswith("extra.") for name in missing):
+        if unexpected or any(name.startswith(self._of_torchvision()) for name in missing):
             raise ValueError(f"torchvision's ResNet-{self.depth} has other layers: {missing} {unexpected}")
         self.imagenet = True
         return True
+
+
+class CutResNet(ResNet):
+    """What the report of 2022 had below its BiFPN: stem and first stage of a ResNet-34, then plain convolutions.
+
+    Level 0 is two 1x1 convolutions on the first stage, each further level two 3x3 convolutions, the second of stride 2,
+    all of `channels` channels with a norm and a ReLU behind each. The second stage is there and has parameters, but no
+    image ever goes through it.
+    """
+
+    def __init__(
+        self,
+        depth: int = 34,
+        widths: tuple[int, ...] = (64, 128),
+        channels: int = 128,
+        levels: int = 6,
+        norm_layer: NormLayer = nn.BatchNorm2d,
+    ):
+        super().__init__(depth, widths, (), norm_layer)
+        stages, norm = [], {"norm_layer": norm_layer}
+        for level in range(levels):
+            before = channels if level else widths[0]
+            kernel, stride, padding = (3, 2, 1) if level else (1, 1, 0)
+            first = _conv(before, channels, kernel, padding=padding, **norm)
+            stages.append(nn.Sequential(*first, *_conv(channels, channels, kernel, stride, padding, **norm)))
+        self.levels = nn.ModuleList(stages)
+        self.out_channels = [channels] * levels
+        self.strides = [4 * 2**level for level in range(levels)]
+
+    def forward(self, images: Tensor) -> list[Tensor]:
+        """[B, 3, H, W] -> feature maps [B, channels, H / 2^(i+2), W / 2^(i+2)], rounded up."""
+        x = self.layer1(self.maxpool(self.relu(self.bn1(self.conv1(images)))))
+        features = []
+        for level in self.levels:
+            x = level(x)
+            features.append(x)
+        return features

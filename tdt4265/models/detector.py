@@ -44,11 +44,13 @@ class Detector(nn.Module):
 
     Args:
         backbone: images [B, 3, H, W] -> list of feature maps, finest first; has their `strides`.
-        pyramid: feature maps -> as many feature maps; None: the head sees the backbone's own.
+        pyramid: feature maps -> as many feature maps, of other `strides` if it has them; None: the head sees the
+            backbone's own.
         head: feature maps -> class_logits [B, N, L], box_offsets [B, N, 4].
         anchors: (list of (rows, columns), device) -> [N, 4] xyxy in pixels; has `strides`.
         loss: see `tdt4265.losses`; its `scores` say what the logits mean.
         num_classes: K, background counted.
+        matching: which anchor answers for which box, see `tdt4265.matching`; None: SSD's rule, IoU 0.5 (`boxes.match`).
         image_mean, image_std: of each channel, for normalising; the default are the dataset's.
         score_thresh: detections score more than this. Each class by itself: one anchor may give two detections.
         nms_thresh: of two detections of one class that overlap by more than this IoU the better one stays.
@@ -69,6 +71,7 @@ class Detector(nn.Module):
         loss,
         num_classes: int,
         *,
+        matching=None,
         image_mean: Sequence[float] = IMAGE_MEAN,
         image_std: Sequence[float] = IMAGE_STD,
         score_thresh: float = 0.05,
@@ -77,9 +80,10 @@ class Detector(nn.Module):
         topk_candidates: int = 1000,
     ):
         super().__init__()
-        if list(backbone.strides) != list(anchors.strides):
+        strides = getattr(pyramid, "strides", backbone.strides)
+        if list(strides) != list(anchors.strides):
             raise ValueError(
-                f"anchors of strides {list(anchors.strides)} on feature maps of strides {list(backbone.strides)}: "
+                f"anchors of strides {list(anchors.strides)} on feature maps of strides {list(strides)}: "
                 "they would lie elsewhere than what the features see"
             )
         self.backbone = backbone
@@ -88,6 +92,7 @@ class Detector(nn.Module):
         self.anchors = anchors
         self.loss = loss
         self.num_classes = num_classes
+        self.matching = matching
         self.score_thresh = score_thresh
         self.nms_thresh = nms_thresh
         self.detections_per_img = detections_per_img
@@ -120,21 +125,28 @@ class Detector(nn.Module):
         return features if self.pyramid is None else self.pyramid(features)
 
     def assign(self, targets: Sequence[dict], anchors: Tensor) -> tuple[Tensor, Tensor]:
-        """What should be said at each anchor: which box it answers for (`boxes.match`), all B images at once.
+        """What should be said at each anchor: which box it answers for, all B images at once.
 
         Returns:
-            int64 [B, N] labels, 0 for background; float32 [B, N, 4] offsets, zeros for background.
+            int64 [B, N] labels, 0 for background, -1 for what the loss leaves out; float32 [B, N, 4] offsets, zeros for
+            both.
         """
         boxes, valid = box_ops.pad_boxes([target["boxes"] for target in targets])
         labels = pad_sequence([target["labels"] for target in targets], batch_first=True)
-        return box_ops.anchor_targets(box_ops.match(anchors, boxes, valid), boxes, labels, anchors)
+        return box_ops.anchor_targets(self._match(anchors, boxes, valid), boxes, labels, anchors)
+
+    def _match(self, anchors: Tensor, boxes: Tensor, valid: Tensor) -> Tensor:
+        if self.matching is None:
+            return box_ops.match(anchors, boxes, valid)
+        cells = [rows * columns for rows, columns in self.anchors.grid_shapes(self.anchors.image_size(anchors))]
+        return self.matching(anchors, boxes, valid, cells, self.anchors.num_anchors_per_location())
 
     def batch(self, images: Sequence[Tensor]) -> Tensor:
         """Normalises images and sets them, top left, into one float tensor [B, 3, H, W].
 
         Its sides are the largest ones, rounded up to whole cells of the coarsest level: anchors cover every image.
         """
-        cell = max(self.anchors.strides)
+        cell = max(self.backbone.strides)
         height, width = (math.ceil(max(image.shape[i] for image in images) / cell) * cell for i in (1, 2))
         batch = self.image_mean.new_zeros(len(images), 3, height, width).contiguous(memory_format=torch.channels_last)
         for place, image in zip(batch, images, strict=True):

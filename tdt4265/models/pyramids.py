@@ -39,6 +39,26 @@ class FPN(nn.Module):
         return [layer(x) for layer, x in zip(self.layer_blocks, merged, strict=True)]
 
 
+class ResizedFPN(FPN):
+    """An FPN whose feature maps are interpolated to cells of other strides: the report's, for its automatic anchors.
+
+    Args:
+        strides: pixels from cell to cell that are wanted, one a level. finest: those of the finest feature map.
+    """
+
+    def __init__(self, in_channels: Sequence[int], out_channels: int, strides: Sequence[float], finest: int = 4):
+        super().__init__(in_channels, out_channels)
+        self.strides = list(strides)
+        self.finest = finest
+
+    def forward(self, features: Sequence[Tensor]) -> list[Tensor]:
+        """Feature maps -> as many [B, out_channels[i], H / strides[i], W / strides[i]], to the nearest cell."""
+        height, width = (side * self.finest for side in features[0].shape[-2:])
+        sizes = [[max(round(side / stride), 1) for side in (height, width)] for stride in self.strides]
+        results = zip(super().forward(features), sizes, strict=True)
+        return [F.interpolate(x, size=size, mode="bilinear", align_corners=False) for x, size in results]
+
+
 class Fusion(nn.Module):
     """A weighted sum of feature maps of one shape (EfficientDet, Tan et al. 2020, section 3.3).
 
@@ -164,6 +184,11 @@ class BiFPNLayer(nn.Module):
             inputs = (x, down[level]) if level < len(features) - 1 else (x,)
             results.append(self.up[level](self.fuse_up[level](*inputs, _coarser(results[-1], x))))
         return results
+
+
+# By the names that a recipe gives them.
+LAYERS = {"bifpn": BiFPNLayer, "panet": BothWays, "top_down": TopDown}
+CONVOLUTIONS = {"separable": separable_conv, "dense": dense_conv, "one_by_one": twice_one_by_one}
 
 
 class BiFPN(nn.Module):

@@ -57,6 +57,8 @@ class RingDetector(Detector):
 
     def __init__(self, *parts, **options):
         super().__init__(*parts, **options)
+        if self.matching is not None:
+            raise ValueError(f"{self.matching}: on a ring matching has one threshold, matching=None")
         for part in (self.backbone, self.pyramid, self.head):
             if part is not None:
                 close_ring(part)
@@ -67,18 +69,12 @@ class RingDetector(Detector):
             raise ValueError(f"images of width {sorted(widths)}: a ring is one multiple of {cell} columns wide")
         return super().batch(images)
 
-    def width(self, anchors: Tensor) -> int:
-        """Of the ring in pixels, from the anchors of its cells: as wide as the coarsest level's last cell reaches."""
-        cell, number = self.anchors.strides[-1], self.anchors.num_anchors_per_location()[-1]
-        centre = (anchors[-number, 0] + anchors[-number, 2]) / 2
-        return round(centre.item() + cell / 2)
-
     def assign(self, targets: Sequence[dict], anchors: Tensor) -> tuple[Tensor, Tensor]:
         """As `Detector.assign`: each object is whole, and its offsets are those to the nearest of its places.
 
         targets: with "iscrowd" too where there are crowds, for only boxes of one kind are joined.
         """
-        width = self.width(anchors)
+        _, width = self.anchors.image_size(anchors)
         whole = [_joined(target, width) for target in targets]
         boxes, valid = box_ops.pad_boxes([target["boxes"] for target in whole])
         labels = pad_sequence([target["labels"] for target in whole], batch_first=True)

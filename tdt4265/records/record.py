@@ -129,8 +129,18 @@ class Record:
 
 
 def changed_part(parts: dict, then: dict) -> str | None:
-    """A part in which a recipe, `Recipe.as_dict()`, is not what it was then, apart from its title; None: in none."""
+    """A part in which a recipe, `Recipe.as_dict()`, is not what it was then, apart from its title; None: in none.
+
+    A part or a setting that a recipe did not have yet is the same as none, False or an empty one.
+    """
+    parts, then = _without_empty(parts), _without_empty(then)
     return min((key for key in {*parts, *then} - {"title"} if parts.get(key) != then.get(key)), default=None)
+
+
+def _without_empty(value: object) -> object:
+    if isinstance(value, dict):
+        return {key: _without_empty(item) for key, item in value.items() if item or (item == 0 and item is not False)}
+    return [_without_empty(item) for item in value] if isinstance(value, list) else value
 
 
 def read(path: str | Path) -> Record:
