@@ -17,6 +17,7 @@ have none, L = K - 1.
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
@@ -40,6 +41,21 @@ def positives_a_process(positive: Tensor) -> Tensor:
 def box_loss(box_offsets: Tensor, target_offsets: Tensor, positive: Tensor) -> Tensor:
     """Smooth L1 (Fast R-CNN, Girshick 2015, eq. 3), summed over the positive anchors; `positive` is bool [B, N]."""
     return F.smooth_l1_loss(box_offsets[positive], target_offsets[positive], reduction="sum")
+
+
+def class_weights(counts: Sequence[int], beta: float, mean: float = 1000.0) -> tuple[float, ...]:
+    """A weight for each class that is larger the fewer boxes it has, by the effective number of samples.
+
+    n boxes count as (1 - beta^n) / (1 - beta) (Cui et al. 2019, https://arxiv.org/abs/1901.05555, eq. 2), and a class's
+    weight is in inverse proportion to that: beta = 0 gives all classes the same, beta = 1 stands for its limit, n
+    itself, the inverse frequency.
+
+    Args:
+        counts: boxes of each class. mean: of the weights, over all boxes. Rounded to whole numbers.
+    """
+    effective = [n if beta == 1 else (1 - beta**n) / (1 - beta) for n in counts]
+    total = sum(n / e for n, e in zip(counts, effective, strict=True)) / sum(counts)
+    return tuple(float(round(mean / e / total)) for e in effective)
 
 
 class Softmax:

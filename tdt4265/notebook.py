@@ -3,9 +3,14 @@
 from __future__ import annotations
 
 import ast
+import copy
 import math
+import reprlib
+from collections.abc import Callable, Iterable
 
+import torch
 from IPython import get_ipython
+from torch.testing import assert_close
 
 PARAMETERS = ("epochs", "dataset", "size", "seed", "devices", "batch_size", "lr", "output_dir")
 
@@ -43,3 +48,24 @@ def check(answer: float | None, expected: float, hint: str, tolerance: float = 1
         print("right")
     else:
         print(f"{answer} is not it. {hint}")
+
+
+def check_function(answer: Callable, solution: Callable, cases: Iterable[tuple], hint: str) -> None:
+    """Says whether an exercise's function is right: it gives what the solution gives, to 1e-4, for each case.
+
+    cases: the arguments of each call. The first case that comes out different, or fails, is shown with the hint.
+    """
+    if answer is None:
+        print("not answered yet")
+        return
+    for arguments in cases:
+        expected = solution(*copy.deepcopy(arguments))
+        try:
+            found = answer(*copy.deepcopy(arguments))
+            assert_close(torch.as_tensor(found), torch.as_tensor(expected), rtol=1e-4, atol=1e-4, check_dtype=False)
+        except Exception as error:  # whatever a reader's function may raise
+            reason = str(error).strip().partition("\n")[0] or type(error).__name__
+            shown = ", ".join(reprlib.repr(argument) for argument in arguments)
+            print(f"not for ({shown}), where {reprlib.repr(expected)} is expected: {reason}. {hint}")
+            return
+    print("right")

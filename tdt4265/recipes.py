@@ -15,7 +15,7 @@ from torch import nn
 from . import models
 from .anchors import Anchors, SSDSizes, automatic, in_proportion
 from .data.transforms import STRENGTHS
-from .losses import MultiboxLoss, SigmoidFocalLoss, SoftmaxFocalLoss
+from .losses import MultiboxLoss, SigmoidFocalLoss, SoftmaxFocalLoss, class_weights
 from .matching import ATSS, IgnoreBand
 from .models import NORMS, Gaussian, Kaiming, Xavier
 from .models.pyramids import CONVOLUTIONS, LAYERS
@@ -371,6 +371,36 @@ anchor_tuning = replace(
     anchors=in_proportion(SSD_ANCHORS.strides, SHAPES),
 )
 
+# Each level for itself, by `coverage.optimise`: 96 % of the same boxes.
+FREE_ANCHORS = replace(
+    SSD_ANCHORS,
+    sizes=(
+        ((9.6, 7.2), (17.9, 6.4), (12.1, 10.5), (12.5, 4.5), (17.5, 15.3), (28.9, 8.6)),
+        ((46.0, 13.0), (25.3, 23.8), (37.9, 28.7), (26.4, 6.8), (8.0, 149.3), (15.1, 4.5)),
+        ((47.8, 10.5), (47.7, 40.3), (48.2, 65.9), (24.3, 5.4), (16.0, 177.7), (13.5, 4.1)),
+        ((95.9, 63.4), (77.4, 117.0), (32.0, 88.2), (57.1, 11.2), (31.9, 166.9), (31.7, 51.6)),
+        ((48.8, 11.6), (104.9, 104.9), (62.2, 110.1), (121.6, 60.8), (64.0, 189.7), (149.0, 49.6)),
+        ((128.0, 128.0), (128.0, 226.3), (90.5, 181.0), (181.0, 90.5), (73.9, 221.7), (221.7, 73.9)),
+    ),
+)
+
+# The report's own attempts (its task 2.4).
+SPECIALISED_SIZES = SSDSizes(
+    min_sizes=((14, 10), (26, 24), (40, 40), (60, 60), (84, 88), (120, 136), (134, 420)),
+    aspect_ratios=((3, 4), (2, 4), (2, 3), (2, 3), (2, 3), (2, 3)),
+)
+VARYING_RATIOS = (
+    (0.5, 0.75, 1.3, 1.5, 2, 3, 4, 5, 6),
+    (0.75, 1.3, 1.5, 1.8, 2, 2.5, 3, 4, 5),
+    (2, 3),
+    (1.5, 2),
+    (1.5, 2),
+    (1.2, 1.5),
+)
+
+# Boxes of each class in the train split of "sim", car to rider.
+SIM_BOXES = (21448, 454, 1056, 129, 2266, 1245, 16480, 3668)
+
 bifpn = replace(anchor_tuning, name="bifpn", title="RetinaNet with a BiFPN", pyramid=BiFPN())
 
 # The report's anchors: `coverage.peak_anchors` of the real train boxes, with width / height taken for height / width.
@@ -394,6 +424,31 @@ auto_anchors = replace(
     backbone=ResNet(extra_norm="batch"),
     pyramid=ResizedFPN(AUTO_ANCHORS.strides),
     anchors=AUTO_ANCHORS,
+)
+
+# 36 sizes of "sim-clips" from `coverage.kmeans_iou`, and what `coverage.evolve` makes of them, six a level from small
+# to large (`coverage.by_size`).
+KMEANS_ANCHORS = replace(
+    SSD_ANCHORS,
+    sizes=(
+        ((9.6, 4.4), (12.7, 3.6), (7.8, 6.5), (13.8, 4.9), (9.6, 7.1), (16.8, 4.2)),
+        ((10.1, 9.1), (12.0, 7.8), (17.9, 5.3), (13.1, 9.5), (20.1, 6.6), (24.0, 5.6)),
+        ((12.5, 12.1), (15.9, 10.7), (25.2, 7.8), (30.2, 6.5), (17.3, 13.6), (20.4, 11.9)),
+        ((28.8, 9.7), (35.0, 8.1), (15.9, 18.3), (23.1, 16.1), (45.3, 9.1), (38.1, 11.0)),
+        ((25.3, 19.4), (49.2, 11.4), (23.2, 28.0), (39.9, 16.7), (48.3, 14.1), (32.3, 21.9)),
+        ((41.4, 23.1), (9.2, 123.3), (43.5, 30.5), (39.0, 40.8), (41.1, 57.4), (34.0, 103.6)),
+    ),
+)
+EVOLVED_ANCHORS = replace(
+    SSD_ANCHORS,
+    sizes=(
+        ((9.7, 4.4), (12.7, 3.6), (7.8, 6.5), (13.7, 4.9), (9.6, 7.1), (16.7, 4.2)),
+        ((10.1, 9.2), (11.9, 7.9), (17.9, 5.3), (13.1, 9.5), (24.0, 5.6), (20.1, 6.7)),
+        ((12.6, 12.1), (15.7, 10.6), (25.2, 7.7), (30.0, 6.6), (17.4, 13.7), (20.3, 11.9)),
+        ((28.7, 9.7), (35.0, 8.2), (16.0, 18.4), (23.1, 16.1), (45.3, 9.1), (38.0, 10.9)),
+        ((25.4, 19.4), (49.2, 11.3), (23.2, 28.1), (39.5, 16.8), (48.7, 14.1), (32.6, 21.9)),
+        ((41.1, 23.1), (9.3, 123.7), (43.3, 30.2), (38.8, 41.3), (41.5, 57.4), (34.0, 103.1)),
+    ),
 )
 
 ring = replace(anchor_tuning, name="ring", title="RetinaNet on a ring", ring=True)
@@ -463,6 +518,42 @@ VARIANTS = {
             loss=SigmoidFocalLoss(),
             init=Init(Gaussian(), prior=0.01),
         ),
+        # How the report specialised its anchors: smaller and upright ones; then more ratios on the fine levels, which
+        # need a head of their own for it.
+        replace(
+            initialization,
+            name="initialization-specialised",
+            title="RetinaNet with the report's smaller anchors",
+            anchors=replace(SSD_ANCHORS, sizes=SPECIALISED_SIZES),
+        ),
+        replace(
+            initialization,
+            name="initialization-varying",
+            title="RetinaNet with the report's varying number of ratios",
+            anchors=replace(SSD_ANCHORS, sizes=replace(SSD_SIZES, aspect_ratios=VARYING_RATIOS)),
+            head=replace(initialization.head, groups=((0, 1), (2, 3, 4, 5))),
+        ),
+        # Weights of the classes: car and person less or more, as in the report; by the number of a class's boxes.
+        *(
+            replace(
+                initialization,
+                name=f"initialization-alpha_{name}",
+                title=f"RetinaNet with class weights, {title}",
+                loss=SoftmaxFocalLoss(alpha_object=alpha),
+            )
+            for name, title, alpha in (
+                ("800", "car 800, person 900", (800.0, *(1000.0,) * 5, 900.0, 1000.0)),
+                ("1100", "car 1100, person 1050", (1100.0, *(1000.0,) * 5, 1050.0, 1000.0)),
+                ("inverse", "inverse frequency", class_weights(SIM_BOXES, beta=1)),
+                ("effective", "effective number", class_weights(SIM_BOXES, beta=0.999)),
+            )
+        ),
+        replace(
+            anchor_tuning,
+            name="anchor_tuning-free",
+            title="RetinaNet with anchors tuned level by level",
+            anchors=FREE_ANCHORS,
+        ),
         replace(
             anchor_tuning,
             name="anchor_tuning-atss",
@@ -474,6 +565,38 @@ VARIANTS = {
             name="anchor_tuning-band",
             title="RetinaNet with tuned anchors and an ignore band",
             matching=IgnoreBand(),
+        ),
+        # What of the BiFPN matters: its weights, its edges, its convolutions (EfficientDet, tables 5 to 7).
+        *(
+            replace(bifpn, name=f"bifpn-{name}", title=f"RetinaNet with {title}", pyramid=pyramid)
+            for name, title, pyramid in (
+                ("sum", "a BiFPN without weights", BiFPN(fusion="sum")),
+                ("softmax", "a BiFPN, softmax fusion", BiFPN(fusion="softmax")),
+                ("untrained", "a BiFPN, weights that do not train", BiFPN(fusion="untrained")),
+                ("dense", "a BiFPN of dense convolutions", BiFPN(convolution="dense")),
+                ("panet", "a repeated PANet", BiFPN(layer="panet", fusion="sum")),
+                ("top_down", "a repeated FPN", BiFPN(layer="top_down", fusion="sum")),
+            )
+        ),
+        replace(
+            initialization,
+            name="bifpn-report",
+            title="RetinaNet with the report's BiFPN, on its cut trunk",
+            backbone=CutResNet(),
+            pyramid=BiFPN(128, fusion="untrained", convolution="one_by_one"),
+            head=replace(initialization.head, channels=128),
+        ),
+        *(
+            replace(
+                anchor_tuning,
+                name=f"auto_anchors-{name}",
+                title=f"RetinaNet with anchors from {title}",
+                anchors=anchors,
+            )
+            for name, title, anchors in (
+                ("kmeans", "k-means on IoU", KMEANS_ANCHORS),
+                ("evolved", "a genetic search", EVOLVED_ANCHORS),
+            )
         ),
         faster_rcnn,
     )
