@@ -304,3 +304,99 @@ def precision_recall(
     ax.grid(alpha=0.3)
     ax.legend(fontsize=8)
     return figure
+
+
+def covered(boxes, anchors, best_iou: Mapping[str, torch.Tensor], title: str = "") -> Figure:
+    """How anchors cover boxes: left the sizes of both, right the share of the boxes that reach each IoU.
+
+    Args:
+        boxes: [G, 4]. anchors: their sizes are drawn as the number of their level (`tdt4265.anchors.Anchors`).
+        best_iou: float [G], each box's best IoU with any anchor, for these anchors (first) and for others to compare.
+    """
+    figure, (left, right) = plt.subplots(1, 2, figsize=(WIDTH, 4.4), layout="constrained")
+    width, height = (torch.as_tensor(boxes)[:, 2:] - torch.as_tensor(boxes)[:, :2]).T.tolist()
+    reached = next(iter(best_iou.values())) >= 0.5
+    for wanted, shade, name in ((True, "#b8c4d6", "covered"), (False, "#ff4f79", "no anchor at IoU 0.5")):
+        points = [(w, h) for w, h, one in zip(width, height, reached.tolist(), strict=True) if one == wanted]
+        left.plot(*zip(*points, strict=True) if points else ([], []), ".", color=shade, markersize=4, label=name)
+    for level, sizes in enumerate(anchors.sizes):
+        rows, columns = zip(*sizes, strict=True)
+        label = "anchor: the number of its level" if level == 0 else None
+        left.plot(columns, rows, linestyle="", marker=f"${level}$", color="black", markersize=7, label=label)
+    left.set(xscale="log", yscale="log", xlim=(1.5, 500), ylim=(3, 200), xlabel="width (pixels)")
+    left.set(ylabel="height (pixels)", title=title)
+    steps = torch.linspace(0, 1, 101)
+    for name, best in best_iou.items():
+        share = [(best >= step).float().mean().item() for step in steps]
+        right.plot(steps, share, label=f"{name}: {(best >= 0.5).float().mean():.0%} at 0.5")
+    right.axvline(0.5, color="black", linestyle="--", linewidth=1)
+    right.set(xlim=(0, 1), ylim=(0, 1.02), xlabel="IoU of the best anchor, at least", ylabel="share of the boxes")
+    right.grid(alpha=0.3)
+    for ax in (left, right):
+        ax.legend(fontsize=8, loc="lower left" if ax is right else "upper left")
+    return figure
+
+
+def fusion_graphs(graphs: Mapping[str, Mapping[tuple[int, int], Sequence[tuple[int, int]]]]) -> Figure:
+    """Pyramids as graphs, one a panel: each feature map with arrows from those that it is fused from.
+
+    graphs: title -> {node: the nodes that go into it}. A node is (column, level): column 0 holds the pyramid's inputs,
+    level 0, the finest, lies at the bottom.
+    """
+    ways = {0: ("same level", "#4f8dff"), -1: ("enlarged", "#ff9e2c"), 1: ("pooled", "#1f9d55")}
+    figure, axes = plt.subplots(1, len(graphs), figsize=(WIDTH, 4.2), layout="constrained", squeeze=False)
+    for ax, (title, graph) in zip(axes[0], graphs.items(), strict=True):
+        for end, inputs in graph.items():
+            for start in inputs:
+                bend = 0.3 if end[0] - start[0] > 1 else 0.0  # around the node between them
+                style = {"arrowstyle": "-|>", "shrinkA": 7, "shrinkB": 7, "linewidth": 1.5}
+                style |= {"color": ways[np.sign(end[1] - start[1])][1], "connectionstyle": f"arc3,rad={bend}"}
+                ax.annotate("", xy=end, xytext=start, arrowprops=style)
+        nodes = {*graph, *(node for inputs in graph.values() for node in inputs)}
+        for column, level in nodes:
+            fill = "#ffd76b" if column else "#eef2f7"
+            ax.plot(column, level, "o", markersize=13, markerfacecolor=fill, markeredgecolor="#44546a")
+        wide, high = (max(place) for place in zip(*nodes, strict=True))
+        ax.set(xlim=(-0.4, wide + 0.4), ylim=(-0.5, high + 0.5), yticks=range(high + 1), title=title)
+        ax.set_xticks(range(wide + 1), ["inputs", "way down", "way up"][: wide + 1])
+        for side in ax.spines.values():
+            side.set_visible(False)
+    axes[0, 0].set_ylabel("level (0: finest)")
+    handles = [Line2D([], [], color=shade, linewidth=2, label=name) for name, shade in ways.values()]
+    figure.legend(handles=handles, loc="outside lower center", ncols=3, frameon=False)
+    return figure
+
+
+def seam(
+    image: torch.Tensor, target: Mapping, found: Mapping[str, Mapping], *, categories: Mapping[int, str],
+    threshold: float = 0.3, columns: int = 128,
+) -> Figure:  # fmt: skip
+    """The columns to both sides of a panorama's seam, put together as the ring has them: one panel for each detector.
+
+    found: name -> detections, of which those that score at least `threshold` are drawn (solid); a box may reach beyond
+    the right edge. Dashed: labels.
+    """
+    width, height = image.shape[-1], image.shape[-2]
+    pixels = np.roll(_gray(image, "intensity"), columns, axis=1)[:, : 2 * columns]
+    figsize = (WIDTH, 0.8 + WIDTH / len(found) * height / (2 * columns))
+    figure, axes = plt.subplots(1, len(found), figsize=figsize, layout="constrained", squeeze=False)
+    shown = set()
+    for ax, (name, one) in zip(axes[0], found.items(), strict=True):
+        ax.imshow(pixels, cmap="gray", vmin=0, vmax=1, extent=(-columns, columns, height, 0), interpolation="nearest")
+        sure = {key: value.cpu()[one["scores"].cpu() >= threshold] for key, value in one.items()}
+        for own in (target, sure):
+            boxes = torch.as_tensor(own["boxes"]).as_subclass(torch.Tensor)
+            places = torch.cat([boxes, boxes - boxes.new_tensor([width, 0, width, 0])])  # at both of its columns
+            near = (places[:, 0] < columns) & (places[:, 2] > -columns)
+            labels, scores = own["labels"].repeat(2)[near], own["scores"].repeat(2)[near] if own is sure else None
+            draw_boxes(ax, places[near], labels, scores, dashed=own is target)
+            shown |= set(labels.tolist())
+        ax.axvline(0, color="white", linestyle=":", linewidth=1.2)
+        ticks = np.arange(-columns, columns + 1, columns // 2)
+        ax.set(xlim=(-columns, columns), ylim=(height, 0), yticks=[0, height // 2, height], xticks=ticks)
+        ax.set_xticklabels([f"{tick % width}" for tick in ticks])
+        ax.set_xlabel("column (pixels); dotted: the seam", fontsize=9)
+        ax.set_title(name, fontsize=10, loc="right")
+    axes[0, 0].set_ylabel("row (pixels)", fontsize=9)
+    _legend(axes[0, 0], categories, shown)
+    return figure

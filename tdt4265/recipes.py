@@ -83,6 +83,26 @@ class CutResNet:
 
 
 @dataclass(frozen=True)
+class Timm:
+    """A trunk of timm with further levels 4 and 5 (`models.Timm`); what came from ImageNet is partly kept as it is."""
+
+    name: str = "tf_efficientnet_lite0"
+    extra_channels: tuple[int, ...] = (256, 256)
+    extra_norm: str | None = None
+    imagenet: bool = True
+    frozen_blocks: int = 5  # from the finest; with them all BatchNorms. Only where ImageNet's weights were loaded
+
+    def build(self, pretrained: bool) -> models.Timm:
+        backbone = models.Timm(self.name, self.extra_channels, NORMS[self.extra_norm])
+        if pretrained and self.imagenet and backbone.load_imagenet():
+            backbone.freeze(self.frozen_blocks)
+        return backbone
+
+    def small(self) -> Timm:
+        return replace(self, extra_channels=(96, 96), extra_norm="group")
+
+
+@dataclass(frozen=True)
 class FPN:
     """A feature pyramid on all levels of the backbone (`models.FPN`)."""
 
@@ -202,7 +222,7 @@ class Recipe:
     name: str
     title: str
     transforms: tuple[str, ...]
-    backbone: Basic | ResNet | CutResNet
+    backbone: Basic | ResNet | CutResNet | Timm
     pyramid: FPN | ResizedFPN | BiFPN | None
     training: TrainingConfig
 

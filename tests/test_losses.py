@@ -13,7 +13,7 @@ from torchvision.models.detection.ssd import SSD
 from torchvision.ops import box_iou, sigmoid_focal_loss
 
 from tdt4265.boxes import anchor_targets, match, pad_boxes
-from tdt4265.losses import MultiboxLoss, SigmoidFocalLoss, SoftmaxFocalLoss
+from tdt4265.losses import MultiboxLoss, SigmoidFocalLoss, SoftmaxFocalLoss, class_weights
 from tdt4265.recipes import SSD_ANCHORS
 
 ANCHORS = SSD_ANCHORS(SSD_ANCHORS.grid_shapes((64, 64)))
@@ -214,3 +214,43 @@ def test_two_processes_have_the_gradients_of_one(tmp_path):
         together = torch.autograd.grad(sum(loss(used, outputs[1], labels, targets).values()), outputs)
         for j, wanted in enumerate(together):
             torch.testing.assert_close(torch.cat([one[i][j] for one in apart]) / 2, wanted)
+
+
+@pytest.mark.parametrize("loss", LOSSES)
+def test_ignored_anchors_do_not_count(loss):
+    """The loss of an image with ignored anchors is that of the same image without those anchors."""
+    torch.manual_seed(0)
+    logits = torch.randn(2, 40, loss.num_logits(4), requires_grad=True)
+    offsets = torch.randn(2, 40, 4, requires_grad=True)
+    labels = torch.randint(0, 4, (2, 40))
+    labels[:, 30:] = -1
+    targets = torch.randn(2, 40, 4)
+    losses = loss(logits, offsets, labels, targets)
+    wanted = loss(logits[:, :30], offsets[:, :30], labels[:, :30], targets[:, :30])
+    torch.testing.assert_close(losses, wanted)
+    sum(losses.values()).backward()
+    assert not logits.grad[:, 30:].any() and not offsets.grad[:, 30:].any()
+
+
+def test_a_weight_for_each_class():
+    torch.manual_seed(0)
+    logits, labels, zeros = torch.randn(1, 3, 4), torch.tensor([[0, 1, 3]]), torch.zeros(1, 3, 4)
+    each = [
+        SoftmaxFocalLoss(*alpha)(logits, zeros, labels, zeros)["classification"]
+        for alpha in ((1.0, (0.0, 0.0, 0.0)), (0.0, (1.0, 0.0, 0.0)), (0.0, (0.0, 0.0, 1.0)))
+    ]
+    together = SoftmaxFocalLoss(10.0, (200.0, 300.0, 400.0))(logits, zeros, labels, zeros)["classification"]
+    torch.testing.assert_close(together, 10 * each[0] + 200 * each[1] + 400 * each[2])
+    with pytest.raises(ValueError, match="alpha_object has 2 weights for 3 classes of objects"):
+        SoftmaxFocalLoss(10.0, (200.0, 300.0))(logits, zeros, labels, zeros)
+
+
+def test_class_weights():
+    counts = (9000, 900, 100)
+    assert class_weights(counts, beta=0) == (1000.0,) * 3
+    inverse = class_weights(counts, beta=1)
+    assert inverse == (370.0, 3704.0, 33333.0)  # each class has a third of the weight: 10,000 x 1000 / 3 / count
+    effective = class_weights(counts, beta=0.999)
+    assert inverse[0] < effective[0] < effective[1] < effective[2] < inverse[2]
+    n = [(1 - 0.999**count) / 0.001 for count in counts]
+    assert effective[2] / effective[0] == pytest.approx(n[0] / n[2], rel=1e-3)

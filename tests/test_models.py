@@ -4,11 +4,13 @@ import math
 from dataclasses import replace
 
 import pytest
+import timm
 import torch
 import torchvision
 from torch import nn
 from torchvision.ops import FeaturePyramidNetwork
 
+from tdt4265 import recipes
 from tdt4265.boxes import anchor_targets, encode, match, pad_boxes
 from tdt4265.losses import MultiboxLoss, SoftmaxFocalLoss
 from tdt4265.models import (
@@ -19,6 +21,7 @@ from tdt4265.models import (
     Head,
     Kaiming,
     ResNet,
+    Timm,
     Xavier,
     backbones,
     group_norm,
@@ -27,6 +30,8 @@ from tdt4265.models import (
 from tdt4265.models.detector import IMAGE_MEAN, IMAGE_STD
 from tdt4265.recipes import ALL_LEVELS, RECIPES
 
+# Of efficientnet-lite-pytorch 0.1.0 for the first six classes.
+LITE_LOGITS = [0.24666, 0.31899, 1.41992, 1.28613, 1.47494, 1.81705]
 SHAPES = [(32, 256), (16, 128), (8, 64), (4, 32), (2, 16), (1, 8)]
 
 
@@ -95,6 +100,63 @@ def test_without_imagenet_weights_one_line_says_so(monkeypatch, capsys):
 def test_unknown_depth():
     with pytest.raises(ValueError, match="no ResNet of depth 35: choose one of 10, 18, 34, 50"):
         ResNet(35)
+
+
+def test_a_trunk_of_timm_and_its_further_levels():
+    trunk = Timm("resnet18", extra_channels=(32, 16))
+    assert trunk.out_channels == [64, 128, 256, 512, 32, 16] and trunk.strides == [4, 8, 16, 32, 64, 128]
+    shapes = [tuple(x.shape[1:]) for x in trunk(torch.zeros(1, 3, 128, 256))]
+    assert shapes == [(c, 128 // s, 256 // s) for c, s in zip(trunk.out_channels, trunk.strides, strict=True)]
+    with pytest.raises(ValueError, match="timm has no trunk 'resnet35'"):
+        Timm("resnet35")
+    with pytest.raises(ValueError, match="4 to 32 are needed"):
+        Timm("vit_tiny_patch16_224")
+
+
+def test_the_weights_of_the_package_are_those_of_their_authors():
+    """Logits of timm's network with the package's tensors, and of another implementation with the same file."""
+    model = timm.create_model("tf_efficientnet_lite0", pretrained=False).eval()
+    model.load_state_dict(backbones._packaged("tf_efficientnet_lite0"))
+    with torch.no_grad():
+        (found,) = model(torch.linspace(-2, 2, 3 * 224 * 224).sin().view(1, 3, 224, 224))
+    wanted = torch.tensor(LITE_LOGITS)
+    torch.testing.assert_close(found[:6], wanted, rtol=0, atol=1e-3)
+
+
+def test_lite_starts_from_imagenet_and_keeps_its_first_blocks(capsys):
+    torch.manual_seed(0)
+    model = recipe_on(recipes.Timm()).train()
+    assert capsys.readouterr().out == ""
+    trunk, state = model.backbone.trunk, backbones._packaged("tf_efficientnet_lite0")
+    assert all(torch.equal(value, state[name]) for name, value in trunk.state_dict().items())
+    optimizer = torch.optim.SGD([p for p in model.parameters() if p.requires_grad], lr=0.1)
+    target = {"boxes": torch.tensor([[20.0, 30, 60, 70]]), "labels": torch.tensor([2])}
+    sum(model([torch.rand(3, 128, 128)], [target]).values()).backward()
+    optimizer.step()
+    changed = {name for name, value in trunk.state_dict().items() if not torch.equal(value, state[name])}
+    assert changed and all(name.startswith(("blocks.5.", "blocks.6.")) and "bn" not in name for name in changed)
+
+
+def test_lite_from_random_weights_trains_as_a_whole(capsys):
+    model = recipe_on(recipes.Timm(imagenet=False)).train()
+    assert all(p.requires_grad for p in model.parameters()) and model.backbone.trunk.bn1.training
+
+
+def test_without_timms_weights_one_line_says_so(monkeypatch, capsys):
+    def offline(*_, **__):
+        raise OSError("no route\nto host")
+
+    trunk = Timm("resnet18")
+    monkeypatch.setattr(backbones.timm, "create_model", offline)
+    assert not trunk.load_imagenet()
+    line = capsys.readouterr().out
+    assert line == "resnet18 starts from random weights: no ImageNet weights (no route to host)\n"
+    with pytest.raises(ValueError, match="has no blocks that could be frozen"):
+        trunk.freeze(1)
+
+
+def recipe_on(backbone):
+    return replace(RECIPES["fpn"].small(), backbone=backbone.small()).build_model()
 
 
 def test_fpn_is_torchvisions():

@@ -3,6 +3,7 @@
 import nbformat
 import papermill
 import pytest
+import torch
 
 from tdt4265 import notebook
 
@@ -40,3 +41,21 @@ def test_an_answer_is_right_wrong_or_missing(capsys):
     notebook.check(4.0, 4, "two and two")
     notebook.check(5, 4, "Two and two.")
     assert capsys.readouterr().out == "not answered yet\nright\n5 is not it. Two and two.\n"
+
+
+def test_a_function_is_right_wrong_or_missing(capsys):
+    cases = [(1, 2), (3, 4)]
+    notebook.check_function(None, max, cases, "The larger one.")
+    notebook.check_function(lambda a, b: b, max, cases, "The larger one.")
+    notebook.check_function(lambda a, b: a, max, cases, "The larger one.")
+    notebook.check_function(lambda a: a, max, cases, "The larger one.")
+    lines = capsys.readouterr().out.splitlines()
+    assert lines[:2] == ["not answered yet", "right"]
+    assert lines[2].startswith("not for (1, 2), where 2 is expected: ") and lines[2].endswith(". The larger one.")
+    assert "positional argument" in lines[3] and len(lines) == 4
+
+
+def test_a_function_cannot_change_the_cases():
+    tensor = torch.ones(2)
+    notebook.check_function(lambda x: x.mul_(2), lambda x: x * 2, [(tensor,)], "Twice.")
+    assert torch.equal(tensor, torch.ones(2))

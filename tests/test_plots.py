@@ -11,6 +11,7 @@ from matplotlib.colors import to_hex
 from matplotlib.patches import Rectangle
 
 from tdt4265 import plots
+from tdt4265.anchors import Anchors
 
 CATEGORIES = {1: "car", 7: "person"}
 TARGET = {"boxes": torch.tensor([[10.0, 60, 30, 80], [700, 50, 708, 74]]), "labels": torch.tensor([1, 7])}
@@ -108,3 +109,43 @@ def test_hits_false_alarms_and_misses_are_told_apart(image):
     colours = [to_hex(box.get_edgecolor()) for box in rectangles(figure.axes[0])]
     assert colours == [plots.VERDICTS[name] for name in ("hit", "false alarm", "missed")]
     assert [text.get_text() for text in figure.axes[0].texts] == ["car"]  # what the false alarm was taken for
+
+
+def test_covered_boxes_are_told_from_the_others_and_levels_are_numbered():
+    boxes = torch.tensor([[0.0, 0, 10, 20], [0, 0, 30, 20], [5, 5, 8, 15]])
+    anchors = Anchors((4, 8), (((20, 10),), ((16, 16), (32, 8))))
+    best = {"these": torch.tensor([0.9, 0.5, 0.2]), "others": torch.tensor([0.4, 0.6, 0.7])}
+    left, right = plots.covered(boxes, anchors, best).axes
+    reached, missed, first, second = left.lines
+    assert reached.get_xydata().tolist() == [[10, 20], [30, 20]] and missed.get_xydata().tolist() == [[3, 10]]
+    assert first.get_xydata().tolist() == [[10, 20]] and second.get_xydata().tolist() == [[16, 16], [8, 32]]
+    assert (first.get_marker(), second.get_marker()) == ("$0$", "$1$")
+    assert [line.get_label() for line in right.lines[:2]] == ["these: 67% at 0.5", "others: 67% at 0.5"]
+    share = right.lines[0].get_ydata()
+    assert share[0] == 1 and share[50] == pytest.approx(2 / 3) and share[-1] == 0
+
+
+def test_fusion_graphs_have_an_arrow_for_each_input_and_a_dot_for_each_node():
+    down = {(1, 1): [(0, 1)], (1, 0): [(0, 0), (1, 1)]}
+    both = {**down, (2, 0): [(1, 0)], (2, 1): [(0, 1), (1, 1), (2, 0)]}
+    figure = plots.fusion_graphs({"down": down, "both": both})
+    assert [ax.get_title() for ax in figure.axes] == ["down", "both"]
+    arrows = [[(text.xyann, text.xy) for text in ax.texts] for ax in figure.axes]
+    assert arrows[0] == [((0, 1), (1, 1)), ((0, 0), (1, 0)), ((1, 1), (1, 0))] and len(arrows[1]) == 7
+    assert [len(ax.lines) for ax in figure.axes] == [4, 6]
+    colours = [to_hex(text.arrow_patch.get_edgecolor()) for text in figure.axes[1].texts]
+    assert len({colours[0], colours[2], colours[6]}) == 3 and colours[0] == colours[1] == colours[4]
+
+
+def test_seam_puts_both_edges_together(image):
+    target = {"boxes": torch.tensor([[1000.0, 60, 1024, 80], [0, 60, 10, 80], [500, 50, 520, 74]])}
+    target["labels"] = torch.tensor([1, 1, 7])
+    found = {"boxes": torch.tensor([[1000.0, 60, 1034, 80], [5, 5, 9, 9]]), "labels": torch.tensor([1, 7])}
+    found["scores"] = torch.tensor([0.9, 0.1])
+    figure = plots.seam(image, target, {"one": found, "other": found}, categories=CATEGORIES)
+    assert [ax.get_title(loc="right") for ax in figure.axes] == ["one", "other"]
+    for ax in figure.axes:
+        drawn = {(patch.get_x(), patch.get_width(), patch.get_linestyle() == "solid") for patch in rectangles(ax)}
+        assert drawn == {(-24, 24, False), (0, 10, False), (-24, 34, True)}
+        shown = ax.images[0].get_array()
+        assert (shown == torch.cat([image[0, :, -128:], image[0, :, :128]], dim=1).numpy()).all()

@@ -20,6 +20,8 @@ COUNTS = {
     "focal_loss": (62_473_568, 56_678_720, 4_574_208, 663_840, 295_040),
     "retinanet": (66_415_438, 56_678_720, 4_574_208, 2_484_790, 2_415_640),
     "initialization": (66_415_438, 56_678_720, 4_574_208, 2_484_790, 2_415_640),
+    "bifpn-report": (5_382_734, 2_851_648, 998_400, 652_598, 618_008),
+    "auto_anchors": (66_635_303, 56_687_936, 4_574_208, 2_505_535, 2_424_860),
 }
 
 
@@ -30,11 +32,22 @@ def count(module):
 @pytest.fixture(scope="module")
 def networks():
     with torch.device("meta"):  # shapes without numbers: nothing is allocated
-        return {name: recipe.build_model(pretrained=False) for name, recipe in RECIPES.items()}
+        return {name: recipe.build_model(pretrained=False) for name, recipe in ALL_RECIPES.items()}
 
 
 def test_the_story_in_order():
-    assert list(RECIPES) == list(COUNTS)
+    assert list(RECIPES) == [
+        "ssd",
+        "augmentation",
+        "fpn",
+        "focal_loss",
+        "retinanet",
+        "initialization",
+        "anchor_tuning",
+        "bifpn",
+        "auto_anchors",
+        "ring",
+    ]
     assert all(name == recipe.name for name, recipe in RECIPES.items())
 
 
@@ -47,6 +60,27 @@ def test_parameters_of_the_reports(networks, name):
     assert model.pyramid is None if pyramid is None else count(model.pyramid) == pyramid
     assert count(model.head.classification) == classification
     assert count(model.head.regression) == regression
+
+
+def test_the_reports_cut_trunk(networks):
+    """Its second stage is built and counted, and no image goes through it."""
+    backbone = ALL_RECIPES["bifpn-report"].build_model(pretrained=False).backbone
+    assert count(backbone.layer2) == 1_116_416
+    assert [count(level) for level in backbone.levels] == [25_344] + [295_680] * 5
+    sum(level.sum() for level in backbone(torch.rand(2, 3, 128, 128))).backward()
+    without = {name.partition(".")[0] for name, p in backbone.named_parameters() if p.grad is None}
+    assert without == {"layer2"}
+
+
+def test_anchors_of_the_automatic_method(networks):
+    """The report's number of anchors, on feature maps that no backbone has."""
+    model = networks["auto_anchors"]
+    assert model.anchors.count((128, 1024)) == 110_691
+    assert model.anchors.grid_shapes((128, 1024)) == [(39, 313), (19, 150), (9, 72), (3, 25), (2, 13), (1, 7)]
+    small = ALL_RECIPES["auto_anchors"].small().build_model().eval()
+    found = small.outputs([torch.zeros(3, 128, 1024)])
+    assert [tuple(x.shape[-2:]) for x in found.features] == model.anchors.grid_shapes((128, 1024))
+    assert found.class_logits.shape[1] == len(found.anchors) == 110_691
 
 
 def test_resnet_and_its_further_levels(networks):

@@ -1,6 +1,6 @@
 """Detectors of replaceable parts: image -> backbone -> (pyramid) -> head -> losses, or detections."""
 
-from .backbones import BasicBackbone, CutResNet, ResNet
+from .backbones import BasicBackbone, CutResNet, ResNet, Timm
 from .detector import Detector
 from .heads import Head
 from .initialization import Gaussian, Kaiming, Xavier, initialize
@@ -22,6 +22,7 @@ __all__ = [
     "ResNet",
     "ResizedFPN",
     "RingDetector",
+    "Timm",
     "Xavier",
     "faster_rcnn",
     "group_norm",

