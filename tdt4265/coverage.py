@@ -125,16 +125,33 @@ def by_size(centres: np.ndarray, strides: Sequence[int], per_level: Sequence[int
     return Anchors(tuple(strides), tuple(tuple((float(h), float(w)) for h, w in level) for level in levels))
 
 
-def optimise(boxes: Tensor, anchors: Anchors, image_size: tuple[int, int], *, steps: int = 300) -> Anchors:
+def optimise(
+    boxes: Tensor,
+    anchors: Anchors,
+    image_size: tuple[int, int],
+    *,
+    levels: Sequence[int] | None = None,
+    threshold: float = 0.5,
+    steps: int = 300,
+) -> Anchors:
     """Anchors of as many sizes on the same grid, which gradient descent has made to cover more boxes.
 
     Args:
         boxes: float [G, 4], xyxy in pixels.
+        levels: those whose sizes may change; None: all.
+        threshold: the IoU that is to be reached.
     """
-    logs = [torch.tensor(sizes, dtype=boxes.dtype).reshape(-1, 2).log().requires_grad_() for sizes in anchors.sizes]
-    _descend(boxes, anchors.strides, logs, lambda: [level.exp() for level in logs], image_size, steps)
-    sizes = tuple(tuple((round(h, 2), round(w, 2)) for h, w in level.exp().tolist()) for level in logs)
-    return Anchors(anchors.strides, sizes)
+    levels = range(len(anchors.strides)) if levels is None else levels
+    sizes = [torch.tensor(of_level, dtype=boxes.dtype).reshape(-1, 2) for of_level in anchors.sizes]
+    logs = {level: sizes[level].log().requires_grad_() for level in levels}
+
+    def now() -> list[Tensor]:
+        return [logs[level].exp() if level in logs else fixed for level, fixed in enumerate(sizes)]
+
+    _descend(boxes, anchors.strides, [*logs.values()], now, image_size, steps, threshold)
+    found = tuple(tuple((round(h, 1), round(w, 1)) for h, w in level.tolist()) for level in now())
+    kept = (found[k] if k in logs else tuple(anchors.sizes[k]) for k in range(len(sizes)))
+    return Anchors(anchors.strides, tuple(kept))
 
 
 def optimise_shapes(
@@ -147,7 +164,7 @@ def optimise_shapes(
 ) -> tuple[tuple[float, float], ...]:
     """The same for shapes that all levels share, (height, width) in strides (`anchors.in_proportion`)."""
     log = torch.tensor(shapes, dtype=boxes.dtype).log().requires_grad_()
-    _descend(boxes, strides, [log], lambda: [stride * log.exp() for stride in strides], image_size, steps)
+    _descend(boxes, strides, [log], lambda: [stride * log.exp() for stride in strides], image_size, steps, 0.5)
     return tuple((round(h, 2), round(w, 2)) for h, w in log.exp().tolist())
 
 
@@ -158,7 +175,7 @@ def _descend(
     sizes: Callable[[], list[Tensor]],
     image_size: tuple[int, int],
     steps: int,
-    threshold: float = 0.5,
+    threshold: float,
 ) -> None:
     """Changes parameters so that anchors of these sizes cover more boxes.
 

@@ -101,10 +101,18 @@ def test_resnet_and_its_further_levels(networks):
         ("fpn", "focal_loss", {"loss"}),
         ("focal_loss", "retinanet", {"head", "anchors"}),  # a shared head needs as many anchors on each level
         ("retinanet", "initialization", {"init"}),
+        ("initialization-paper", "anchor_tuning", {"anchors"}),
+        ("anchor_tuning", "bifpn", {"pyramid"}),
+        ("anchor_tuning", "ring", {"ring"}),
+        ("initialization", "auto_anchors", {"backbone", "pyramid", "anchors"}),  # maps of the anchors' strides
+        ("anchor_tuning", "anchor_tuning-atss", {"matching"}),
+        ("anchor_tuning", "anchor_tuning-proportion", {"anchors"}),
+        ("bifpn", "bifpn-top_down", {"pyramid"}),
+        ("initialization", "initialization-varying", {"anchors", "head"}),
     ],
 )
 def test_one_part_at_a_time(before, after, changed):
-    before, after = RECIPES[before], RECIPES[after]
+    before, after = ALL_RECIPES[before], ALL_RECIPES[after]
     different = {f.name for f in fields(before) if getattr(before, f.name) != getattr(after, f.name)}
     assert different == {"name", "title"} | changed
 
@@ -207,4 +215,7 @@ def test_number_of_classes():
 
 
 def test_losses_of_the_story():
-    assert [type(recipe.loss) for recipe in RECIPES.values()] == [MultiboxLoss] * 3 + [SoftmaxFocalLoss] * 3
+    by_name = {name: type(recipe.loss) for name, recipe in RECIPES.items()}
+    assert [*by_name.values()][:6] == [MultiboxLoss] * 3 + [SoftmaxFocalLoss] * 3
+    assert by_name["auto_anchors"] is SoftmaxFocalLoss  # the report's, on the detector it had
+    assert {by_name[name] for name in ("anchor_tuning", "bifpn", "ring")} == {SigmoidFocalLoss}

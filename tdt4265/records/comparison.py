@@ -174,7 +174,15 @@ def _classes(record: Record) -> str:
 
 
 # What a recipe is compared with whose name does not say it.
-BASES = {"faster_rcnn": "fpn"}
+BASES = {
+    "faster_rcnn": "fpn",
+    "anchor_tuning": "initialization-paper",
+    "auto_anchors": "initialization",
+    "bifpn-report": "initialization",
+    "auto_anchors-kmeans": "anchor_tuning",
+    "auto_anchors-evolved": "anchor_tuning",
+    "ring": "anchor_tuning",
+}
 
 
 def _before(name: str, names: list[str]) -> str | None:
