@@ -310,8 +310,8 @@ def covered(boxes, anchors, best_iou: Mapping[str, torch.Tensor], title: str = "
     """How anchors cover boxes: left the sizes of both, right the share of the boxes that reach each IoU.
 
     Args:
-        boxes: [G, 4], of which at most some 3,000 are drawn. anchors: `tdt4265.anchors.Anchors`, each of its sizes drawn
-            as the number of its level.
+        boxes: [G, 4], of which at most some 3,000 are drawn. anchors: `tdt4265.anchors.Anchors`; each of its sizes is
+            drawn as the number of its level.
         best_iou: float [G], each box's best IoU with any anchor, for these anchors (first) and for others to compare.
     """
     figure, (left, right) = plt.subplots(1, 2, figsize=(WIDTH, 4.4), layout="constrained")

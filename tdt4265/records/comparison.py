@@ -11,7 +11,7 @@ import pandas as pd
 
 from tdt4265.intervals import interval
 from tdt4265.paths import write_whole
-from tdt4265.records.record import PROTOCOLS, Record, RecordError
+from tdt4265.records.record import PROTOCOLS, Record, RecordError, without_empty
 
 # Tables stand between these in a README: that of the runs, and that of the transfer to real frames.
 TABLE_MARKS = ("<!-- records -->", "<!-- /records -->")
@@ -195,7 +195,9 @@ def _before(name: str, names: list[str]) -> str | None:
 
 
 def _what_changed(before: dict, now: dict) -> str:
-    changed = [key for key in {**before, **now} if key not in ("name", "title") and now.get(key) != before.get(key)]
+    keys = [key for key in {**before, **now} if key not in ("name", "title")]
+    before, now = without_empty(before), without_empty(now)  # parts that a recipe did not have yet are none
+    changed = [key for key in keys if now.get(key) != before.get(key)]
     return "; ".join(f"{key}: {_change(before.get(key), now.get(key))}" for key in changed)
 
 
@@ -204,8 +206,10 @@ def _change(before: object, now: object) -> str:
     if isinstance(now, dict) and isinstance(before, dict) and now.get("part") == before.get("part"):
         return ", ".join(key for key in now if now[key] != before.get(key))
     if isinstance(now, list):
-        return ", ".join(item["part"] for item in now) or "none"
-    return now["part"] if isinstance(now, dict) else "none"
+        return ", ".join(item["part"] for item in now)
+    if isinstance(now, dict):
+        return now["part"]
+    return "none" if now is None else str(now).lower()
 
 
 def _mean_text(values: list[float | None]) -> str:

@@ -133,14 +133,15 @@ def changed_part(parts: dict, then: dict) -> str | None:
 
     A part or a setting that a recipe did not have yet is the same as none, False or an empty one.
     """
-    parts, then = _without_empty(parts), _without_empty(then)
+    parts, then = without_empty(parts), without_empty(then)
     return min((key for key in {*parts, *then} - {"title"} if parts.get(key) != then.get(key)), default=None)
 
 
-def _without_empty(value: object) -> object:
+def without_empty(value: object) -> object:
+    """What JSON can hold, without the entries of its dictionaries that are None, False or empty."""
     if isinstance(value, dict):
-        return {key: _without_empty(item) for key, item in value.items() if item or (item == 0 and item is not False)}
-    return [_without_empty(item) for item in value] if isinstance(value, list) else value
+        return {key: without_empty(item) for key, item in value.items() if item or (item == 0 and item is not False)}
+    return [without_empty(item) for item in value] if isinstance(value, list) else value
 
 
 def read(path: str | Path) -> Record:
