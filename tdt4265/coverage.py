@@ -91,7 +91,8 @@ def kmeans_iou(sizes: np.ndarray, number: int, seed: int = 0, steps: int = 300) 
 
 
 def fitness(sizes: np.ndarray, centres: np.ndarray, threshold: float = 0.5) -> float:
-    """The mean over the boxes of their best IoU where it reaches the threshold, 0 where it does not (YOLOv5's)."""
+    """The mean over the boxes of their best IoU where it reaches the threshold, 0 where it does not (as YOLOv5's,
+    which has ratios of sides in place of the IoU)."""
     best = shape_iou(sizes, centres).max(1)
     return float((best * (best >= threshold)).mean())
 
