@@ -41,7 +41,7 @@ from torchvision.ops import box_iou
 from tdt4265 import data, evaluation, intervals, paths, weights
 from tdt4265.evaluation import evaluating
 from tdt4265.models import RingDetector
-from tdt4265.records import Difference
+from tdt4265.records import compare
 from tdt4265.ring import ring_iou, split_at_seam
 
 BEFORE, CLOSED, AFTER = "anchor_tuning", "anchor_tuning, closed", "ring"
@@ -135,14 +135,13 @@ def mean_ap(of_class: dict[str, np.ndarray], classes: list[str]) -> np.ndarray:
     return np.nanmean([of_class[name] for name in classes if name in of_class], axis=0)
 
 
-def compare(one: np.ndarray, other: np.ndarray) -> dict:
-    """Two detectors' mAP, [seeds, 1 + R] each, as `records.difference` compares them."""
-    low, high = intervals.interval(np.mean(other - one, axis=0)[1:])
+def compared(one: np.ndarray, other: np.ndarray) -> dict:
+    """Two detectors' mAP, [seeds, 1 + R] each, first on all clips, as a row of ring_differences.csv."""
     ours, theirs = one[:, 0], other[:, 0]
-    agree = max(ours) < min(theirs) or max(theirs) < min(ours)
-    difference = Difference(float(np.mean(theirs) - np.mean(ours)), low, high, bool(agree))
-    print(difference)
-    return {"one": np.mean(ours), "other": np.mean(theirs), "low": low, "high": high, "seeds_agree": bool(agree)}
+    found = compare(ours, theirs, one[:, 1:], other[:, 1:])
+    print(found)
+    means = {"one": np.mean(ours), "other": np.mean(theirs)}
+    return {**means, "low": found.low, "high": found.high, "seeds_agree": found.seeds_agree}
 
 
 def milliseconds(models: dict[str, nn.Module], frames: list[Tensor], rounds: int = 15) -> dict[str, float]:
@@ -238,13 +237,13 @@ def main() -> None:
     for one, other in itertools.combinations(names, 2):
         for turn in options.turns:
             row = {"measure": "mAP", "compared": f"{other} against {one}", "turn": turn}
-            table.append({**row, **compare(of(maps, one, turn), of(maps, other, turn))})
+            table.append({**row, **compared(of(maps, one, turn), of(maps, other, turn))})
         row = {"measure": "mAP at the seam", "compared": f"{other} against {one}", "turn": "all"}
-        table.append({**row, **compare(of(at_seam, one), of(at_seam, other))})
+        table.append({**row, **compared(of(at_seam, one), of(at_seam, other))})
     for name in names:
         for turn in options.turns[1:]:
             row = {"measure": "mAP", "compared": f"{name} turned against unturned", "turn": turn}
-            table.append({**row, **compare(of(maps, name, 0), of(maps, name, turn))})
+            table.append({**row, **compared(of(maps, name, 0), of(maps, name, turn))})
     pd.DataFrame(table).to_csv(options.out / "ring_differences.csv", index=False, float_format="%.6f")
 
 

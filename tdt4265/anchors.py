@@ -56,7 +56,7 @@ class Anchors:
 
     Attributes:
         strides: pixels from cell to cell, one a level, finest first; whole ones, as a backbone has them, unless its
-            feature maps are brought to another grid (`models.Resized`).
+            feature maps are brought to another grid (`models.ResizedFPN`).
         sizes: for each level the (height, width) of each anchor of a cell, in pixels: `SSDSizes`, or tuples.
 
     Raises:

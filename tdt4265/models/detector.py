@@ -86,6 +86,8 @@ class Detector(nn.Module):
                 f"anchors of strides {list(anchors.strides)} on feature maps of strides {list(strides)}: "
                 "they would lie elsewhere than what the features see"
             )
+        if matching is not None and list(strides) != list(backbone.strides):
+            raise ValueError(f"{matching}: cells are counted from the backbone's strides; a resized pyramid has others")
         self.backbone = backbone
         self.pyramid = pyramid
         self.head = head

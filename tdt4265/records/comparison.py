@@ -51,8 +51,13 @@ def difference(first: Sequence[Record], second: Sequence[Record]) -> Difference:
     _check_frames([*first, *second])
     one, other = ([_resampled_map(record) for record in group] for group in (first, second))
     ours, theirs = ([record.named("resampled")[-1]["map"] for record in group] for group in (first, second))
+    return compare(ours, theirs, one, other)
+
+
+def compare(ours: Sequence[float], theirs: Sequence[float], one: np.ndarray, other: np.ndarray) -> Difference:
+    """The same from figures: mAP of the seeds of two detectors, and [seeds, R] of each on the same R resamples."""
     low, high = interval(np.mean(other, axis=0) - np.mean(one, axis=0))
-    agree = max(ours) < min(theirs) or max(theirs) < min(ours)
+    agree = bool(max(ours) < min(theirs) or max(theirs) < min(ours))
     return Difference(float(np.mean(theirs) - np.mean(ours)), low, high, agree)
 
 
