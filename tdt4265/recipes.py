@@ -485,6 +485,8 @@ EVOLVED_ANCHORS = replace(
 
 ring = replace(anchor_tuning, name="ring", title="RetinaNet on a ring", ring=True)
 
+lite = replace(anchor_tuning, name="lite", title="RetinaNet on EfficientNet-Lite0", backbone=Timm())
+
 # The story, in its order.
 RECIPES = {
     recipe.name: recipe
@@ -534,6 +536,22 @@ VARIANTS = {
         _augmented(retinanet, "none", ()),
         *(_augmented(retinanet, name, (name,)) for name in EVERY_TRANSFORM),
         _augmented(retinanet, "all", EVERY_TRANSFORM),
+        # The report got a pyramid and ImageNet's weights in one step: which of the two gains?
+        *(
+            replace(
+                fpn,
+                name=f"fpn-{name}",
+                title=f"SSD on EfficientNet-Lite0, {title}",
+                backbone=Timm(imagenet=imagenet),
+                pyramid=pyramid,
+            )
+            for name, title, imagenet, pyramid in (
+                ("lite", "ImageNet's weights, FPN", True, FPN()),
+                ("lite_random", "random weights, FPN", False, FPN()),
+                ("lite_flat", "ImageNet's weights, no pyramid", True, None),
+                ("lite_flat_random", "random weights, no pyramid", False, None),
+            )
+        ),
         replace(focal_loss, name="focal_loss-sigmoid", title="FPN with sigmoid focal loss", loss=SigmoidFocalLoss()),
         replace(
             initialization,
@@ -632,6 +650,7 @@ VARIANTS = {
         # Further chapters of the story, until their runs are recorded.
         bifpn,
         ring,
+        lite,
     )
 }
 

@@ -3,6 +3,7 @@
 A whole box that lies across the seam reaches beyond the right edge: 0 <= x1 < width, x2 may be larger than the width.
 """
 
+import numpy as np
 import torch
 from torch import Tensor
 from torchvision import tv_tensors
@@ -126,11 +127,15 @@ def ring_nms(boxes: Tensor, scores: Tensor, labels: Tensor, threshold: float, wi
 
     `torchvision.ops.batched_nms` gives the same where nothing lies across the seam.
     """
-    order = scores.argsort(descending=True, stable=True)
-    boxes, labels = boxes[order], labels[order]
-    beats = (ring_iou(boxes, boxes, width) > threshold) & (labels[:, None] == labels)
-    stays = torch.ones(len(boxes), dtype=torch.bool, device=boxes.device)
-    for index in range(len(boxes)):
-        if stays[index]:
-            stays[index + 1 :] &= ~beats[index, index + 1 :]
-    return order[stays]
+    stays = torch.zeros(len(boxes), dtype=torch.bool, device=boxes.device)
+    for label in labels.unique():
+        ours = (labels == label).nonzero()[:, 0]
+        ours = ours[scores[ours].argsort(descending=True, stable=True)]
+        beats = (ring_iou(boxes[ours], boxes[ours], width) > threshold).cpu().numpy()  # tensors are slow row by row
+        beaten = np.zeros(len(ours), dtype=bool)
+        for row in range(len(ours)):
+            if not beaten[row]:
+                beaten[row + 1 :] |= beats[row, row + 1 :]
+        stays[ours] = torch.from_numpy(~beaten).to(stays.device)
+    kept = stays.nonzero()[:, 0]
+    return kept[scores[kept].argsort(descending=True, stable=True)]

@@ -16,7 +16,7 @@ from .detector import Detector
 
 def _wrap(x: Tensor, columns: int) -> Tensor:
     """[B, C, H, W] with so many columns of the other side before the first and behind the last one."""
-    return F.pad(x, (columns, columns, 0, 0), mode="circular") if columns else x
+    return torch.cat([x[..., -columns:], x, x[..., :columns]], dim=-1) if columns else x
 
 
 class RingConv2d(nn.Conv2d):

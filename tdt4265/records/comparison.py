@@ -181,12 +181,17 @@ def _classes(record: Record) -> str:
 # What a recipe is compared with whose name does not say it.
 BASES = {
     "faster_rcnn": "fpn",
+    "fpn-lite_random": "fpn",
+    "fpn-lite": "fpn-lite_random",
+    "fpn-lite_flat": "fpn-lite",
+    "fpn-lite_flat_random": "fpn-lite_random",
     "anchor_tuning": "initialization-paper",
     "auto_anchors": "initialization",
     "bifpn-report": "initialization",
     "auto_anchors-kmeans": "anchor_tuning",
     "auto_anchors-evolved": "anchor_tuning",
     "ring": "anchor_tuning",
+    "lite": "anchor_tuning",
 }
 
 
