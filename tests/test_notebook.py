@@ -1,11 +1,18 @@
 """A misspelt `papermill -p` is refused before any training."""
 
+import copy
+import itertools
+import json
+from pathlib import Path
+
 import nbformat
 import papermill
 import pytest
 import torch
 
-from tdt4265 import notebook
+from tdt4265 import exercises, notebook
+
+NOTEBOOKS = sorted((Path(__file__).resolve().parents[1] / "notebooks").glob("[0-9]*.ipynb"))
 
 
 @pytest.fixture
@@ -53,6 +60,32 @@ def test_a_function_is_right_wrong_or_missing(capsys):
     assert lines[:2] == ["not answered yet", "right"]
     assert lines[2].startswith("not for (1, 2), where 2 is expected: ") and lines[2].endswith(". The larger one.")
     assert "positional argument" in lines[3] and len(lines) == 4
+
+
+def test_a_function_without_a_body_is_not_answered_yet(capsys):
+    def mine(a, b): ...
+
+    notebook.check_function(mine, max, [(1, 2)], "The larger one.")
+    assert capsys.readouterr().out == "not answered yet\n"
+
+
+EXERCISES = [name for name, value in vars(exercises).items() if isinstance(value, exercises.Exercise)]
+
+
+@pytest.mark.parametrize("name", EXERCISES)
+def test_an_exercise_takes_its_solution_as_a_notebook_prints_it(name, capsys):
+    """What stands folded below the question is right, and no constant is."""
+    cells = [cell for path in NOTEBOOKS for cell in json.loads(path.read_text())["cells"]]
+    lines = "\n".join("".join(cell["source"]) for cell in cells).splitlines()
+    asked = next(n for n, line in enumerate(lines) if line == f"check_function({name}, *exercises.{name})")
+    start = next(n for n in range(asked, len(lines)) if lines[n].startswith(f"def {name}("))
+    names = {"torch": torch, "F": torch.nn.functional}
+    exec("\n".join(itertools.takewhile(lambda line: not line.startswith("```"), lines[start:])), names)
+    exercise = getattr(exercises, name)
+    notebook.check_function(names[name], *exercise)
+    notebook.check_function(lambda *_: torch.as_tensor(exercise.solution(*copy.deepcopy(exercise.cases[0]))), *exercise)
+    first, second = capsys.readouterr().out.splitlines()
+    assert first == "right" and second.startswith("not for (")
 
 
 def test_a_function_cannot_change_the_cases():

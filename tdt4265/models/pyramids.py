@@ -42,6 +42,9 @@ class FPN(nn.Module):
 class ResizedFPN(FPN):
     """An FPN whose feature maps are interpolated to cells of other strides: the report's, for its automatic anchors.
 
+    As many cells as fit are spread evenly over the image, while anchors stand at multiples of the stride: where the
+    stride is no divisor of the side, the two drift apart towards the far edge, as in the report.
+
     Args:
         strides: pixels from cell to cell that are wanted, one a level. finest: those of the finest feature map.
     """
@@ -66,7 +69,8 @@ class Fusion(nn.Module):
         inputs: how many feature maps.
         kind: "fast", weights ReLU(w) / (sum of them + 1e-4); "softmax", the softmax of w; "sum", no weights at all;
             "untrained", as "fast", but w is a plain tensor of normal random numbers, which neither trains nor is saved
-            (what the report of 2022 had).
+            (what the report of 2022 had). A node whose w are all negative is silent; one that is silent in training and
+            not after a reload meets a BatchNorm that has never seen a signal.
 
     Attributes:
         weight: float [inputs], w, which trains and is saved; 1 at the start. None for "sum".
