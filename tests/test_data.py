@@ -606,7 +606,7 @@ BAD_IMAGES = {
     "header only": (lambda path: path.write_bytes(path.read_bytes()[:60]), "the image is truncated: replace it"),
     "text": (lambda path: path.write_text("no image"), "not an image: replace it"),
     "nothing": (lambda path: path.write_bytes(b""), "not an image: replace it"),
-    "gray": (in_mode("L"), "the image's mode is L: save it with 3 channels of 8 bits (RGB)"),
+    "of a palette": (in_mode("P"), "the image's mode is P: save it with 3 channels of 8 bits (RGB)"),
     "with alpha": (in_mode("RGBA"), "the image's mode is RGBA: save it with 3 channels of 8 bits (RGB)"),
     "other size": (
         lambda path: Image.new("RGB", (32, HEIGHT)).save(path),

@@ -8,6 +8,7 @@ from pathlib import Path
 from tdt4265 import paths
 from tdt4265.data import transforms
 from tdt4265.data.coco import CocoDetection, DataError, Labels, read_labels
+from tdt4265.data.layouts import layout
 
 __all__ = ["CocoDetection", "DataError", "Labels", "load", "read_labels", "tdt4265_folder", "transforms"]
 
@@ -22,7 +23,8 @@ def load(source: str | Path = "sim", *, tasks: Sequence[str] = ("bbox",)) -> tup
     few frames of each; "sim-clips": a few streets with many frames, as the real dataset has them. Both are generated
     into the cache folder on first use, and anew when the simulator has changed. "tdt4265": the real dataset
     (`tdt4265_folder` says where). Anything else: a folder in COCO format that holds train_annotations.json and its
-    images. Without val_annotations.json val is the train dataset itself, and a line says so.
+    images, or COCO as it is downloaded (`layouts`). Without labels of val it is the train dataset itself, and a line
+    says so.
     tasks: what the targets hold: "bbox" (boxes, always), "segm" (masks), "keypoints"; the labels must have them.
 
     Raises DataError, one line, for whatever is missing or wrong.
@@ -30,8 +32,9 @@ def load(source: str | Path = "sim", *, tasks: Sequence[str] = ("bbox",)) -> tup
     folder = source_folder(str(source))
     name = str(source) if source in NAMES else folder.name
     train = CocoDetection(folder, "train", name=name, tasks=tasks)
-    if not (folder / "val_annotations.json").is_file():
-        print(f"no val_annotations.json in {folder}: evaluated on train")
+    of_val = layout(folder, "val", tasks).labels
+    if not of_val.is_file():
+        print(f"no {of_val.name} in {of_val.parent}: evaluated on train")
         return train, train
     val = CocoDetection(folder, "val", name=name, tasks=tasks)
     if val.categories != train.categories:

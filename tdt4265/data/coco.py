@@ -1,7 +1,8 @@
 """A folder in COCO format becomes a dataset, or one line that says what is wrong with it.
 
 The layout is the TDT4265 dataset's: `train_annotations.json` (and `val_annotations.json`) beside the images that its
-`file_name` entries point to, as `images/train/trip007_glos_Video00000_85.png`: clip, then frame number.
+`file_name` entries point to, as `images/train/trip007_glos_Video00000_85.png`: clip, then frame number. Or it is that
+of COCO 2017 as it is downloaded (`layouts`).
 Everything is checked when the dataset is made, so that no run of an hour ends at a broken file.
 """
 
@@ -26,6 +27,7 @@ from pycocotools import mask as rle
 from torchvision import tv_tensors
 
 from tdt4265.contract import TASKS
+from tdt4265.data.layouts import layout
 
 # Labels drawn by hand touch the border; this much beyond it, in pixels, is rounding and is clipped, more is a mistake.
 TOLERANCE = 1.0
@@ -48,10 +50,12 @@ class Labels:
 
     path: the file. coco: its content as a COCO dict (`info`, `images`, `annotations`, `categories`): images in time
     order, boxes clipped to the image, `area` and `iscrowd` in every annotation, annotation ids from 1.
+    has_clips: image names are those of a clip's frames; otherwise each image is a clip of its own, photographs say.
     """
 
     path: Path
     coco: dict
+    has_clips: bool = True
 
     @property
     def categories(self) -> dict[int, str]:
@@ -62,7 +66,13 @@ class Labels:
     def images(self) -> pd.DataFrame:
         """A row a frame, in time order: image_id, clip, frame, width, height (pixels), file_name."""
         rows = [
-            (image["id"], *clip_and_frame(image["file_name"]), image["width"], image["height"], image["file_name"])
+            (
+                image["id"],
+                *self._clip_and_frame(image["file_name"]),
+                image["width"],
+                image["height"],
+                image["file_name"],
+            )
             for image in self.coco["images"]
         ]
         return pd.DataFrame(rows, columns=["image_id", "clip", "frame", "width", "height", "file_name"])
@@ -70,7 +80,7 @@ class Labels:
     def boxes(self) -> pd.DataFrame:
         """A row a box, frames in time order: image_id, clip, frame, category (name), x, y (upper left corner), width,
         height (pixels), area (square pixels)."""
-        frames = {image["id"]: clip_and_frame(image["file_name"]) for image in self.coco["images"]}
+        frames = {image["id"]: self._clip_and_frame(image["file_name"]) for image in self.coco["images"]}
         names = self.categories
         by_image = annotations_by_image(self.coco)
         rows = [
@@ -80,6 +90,9 @@ class Labels:
         ]
         columns = ["image_id", "clip", "frame", "category", "x", "y", "width", "height", "area"]
         return pd.DataFrame(rows, columns=columns)
+
+    def _clip_and_frame(self, file_name: str) -> tuple[str, int]:
+        return clip_and_frame(file_name) if self.has_clips else (file_name, 0)
 
 
 class CocoDetection(torch.utils.data.Dataset):
@@ -111,7 +124,7 @@ class CocoDetection(torch.utils.data.Dataset):
         if unknown := [task for task in self.tasks if task not in TASKS]:
             raise DataError(f"task {unknown[0]!r}: choose among {', '.join(TASKS)}")
         self.transforms = transforms
-        self.labels = read_labels(self.folder / f"{split}_annotations.json")
+        self.labels = read_split(self.folder, split, self.tasks)
         self.coco = self.labels.coco
         self.categories = self.labels.categories
         self.num_classes = max(self.categories) + 1  # background is class 0
@@ -237,12 +250,45 @@ def read_labels(path: str | Path) -> Labels:
         if not path.parent.is_dir():
             raise DataError(f"{path.parent}: no such folder: give a folder that holds {path.name} and its images")
         raise DataError(f"{path}: no such file: put the labels, in COCO format, there under this name")
-    content = read_json(path)
+    return Labels(path, checked(path, read_json(path)))
+
+
+def read_split(folder: Path, split: str, tasks: Sequence[str] = ("bbox",)) -> Labels:
+    """The labels of a split in the folder's own layout; image names are relative to the folder. Raises DataError."""
+    found = layout(folder, split, tasks)
+    if not found.is_coco:
+        return read_labels(found.labels)
+    if not found.labels.is_file():
+        raise DataError(f"{found.labels}: no such file: put COCO's annotations of that name there")
+    content = read_json(found.labels)
+    check_structure(found.labels, content)
+    content["annotations"], empty = with_sides(content["annotations"])
+    if empty:
+        print(f"{found.labels}: boxes without width or height, left out: {empty}")
+    check_images(found.labels, content["images"])
+    for image in content["images"]:
+        image["file_name"] = f"{found.images}/{image['file_name']}"
+    return Labels(found.labels, checked(found.labels, content), has_clips=False)
+
+
+def checked(path: Path, content: object) -> dict:
+    """The content of a label file, normalised. Raises DataError."""
     check_structure(path, content)
     check_images(path, content["images"])
     check_categories(path, content["categories"])
     check_annotations(path, content)
-    return Labels(path, normalised(content))
+    return normalised(content)
+
+
+def with_sides(annotations: list[dict]) -> tuple[list[dict], int]:
+    """The annotations without those whose box has a width or a height of 0, and how many these are."""
+
+    def has_sides(entry: dict) -> bool:
+        bbox = entry["bbox"]
+        return not (isinstance(bbox, list) and len(bbox) == 4 and 0 in bbox[2:])
+
+    kept = [entry for entry in annotations if has_sides(entry)]
+    return kept, len(annotations) - len(kept)
 
 
 def clip_and_frame(file_name: str) -> tuple[str, int]:
@@ -282,10 +328,10 @@ def read_json(path: Path) -> object:
 
 
 def read_pixels(path: Path) -> np.ndarray:
-    """uint8 [H, W, 3] of an 8-bit image of three channels."""
+    """uint8 [H, W, 3] of an 8-bit image of three channels, or of one, which is repeated."""
     try:
         with Image.open(path) as image:
-            return np.array(image)
+            return np.array(image.convert("RGB"))
     except (OSError, SyntaxError, ValueError) as error:  # PIL says SyntaxError of a broken PNG chunk
         raise DataError(f"{path}: cannot be decoded ({error}): replace the image") from None
 
@@ -516,7 +562,7 @@ def is_points(value: object, numbers: int) -> bool:
 
 
 def check_image_files(folder: Path, labels: Labels) -> None:
-    """Every image is there, complete, RGB and of the size its label says: files are read at both ends only."""
+    """Every image is there, complete, of 8 bits a channel and of its label's size: files are read at both ends only."""
     images = labels.coco["images"]
     missing = (image for image in images if not (folder / image["file_name"]).is_file())
     faults = (f"image {image['file_name']} of image id {image['id']} is missing" for image in missing)
@@ -534,7 +580,7 @@ def image_fault(path: Path, width: int, height: int) -> str | None:
             if image.size != (width, height):
                 size = f"{image.width} x {image.height}"
                 return f"{path}: the image is {size}, its label says {width} x {height}: mend one of the two"
-            if image.mode != "RGB":
+            if image.mode not in ("RGB", "L"):
                 return f"{path}: the image's mode is {image.mode}: save it with 3 channels of 8 bits (RGB)"
             mark = END_MARK.get(image.format)
             if mark is None:
