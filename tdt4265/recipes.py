@@ -498,6 +498,7 @@ RECIPES = {
         retinanet,
         initialization,
         anchor_tuning,
+        bifpn,
         auto_anchors,
     )
 }
@@ -648,7 +649,6 @@ VARIANTS = {
         ),
         faster_rcnn,
         # Further chapters of the story, until their runs are recorded.
-        bifpn,
         ring,
         lite,
     )

@@ -44,6 +44,7 @@ def test_the_story_in_order():
         "retinanet",
         "initialization",
         "anchor_tuning",
+        "bifpn",
         "auto_anchors",
     ]
     assert all(name == recipe.name for name, recipe in RECIPES.items())
