@@ -9,10 +9,12 @@ import time
 
 import numpy as np
 import pytest
+import torch
 from pycocotools import mask as coco_mask
 from scipy.ndimage import binary_erosion
 
-from tdt4265.lidar import check, folder, optics, sensor, tracing
+from tdt4265 import data
+from tdt4265.lidar import check, folder, optics, people, road_users, sensor, shapes, tracing
 from tdt4265.lidar.__main__ import main
 from tdt4265.lidar.scene import Material, Mesh, World
 
@@ -381,7 +383,8 @@ def test_the_layout_is_the_real_datasets(finished):
     names = [path for path in digest(finished) if not path.startswith(".")]
     images = [f"images/train/sim_Video0000{c}_{f}.png" for c in range(2) for f in (0, 5, 10)]
     images += [f"images/val/sim_Video00002_{f}.png" for f in (0, 5)]
-    assert sorted(names) == sorted([*images, "train_annotations.json", "val_annotations.json"])
+    labels = [f"{split}_{kind}.json" for split in ("train", "val") for kind in ("annotations", "keypoints")]
+    assert sorted(names) == sorted([*images, *labels])
     content = json.loads((finished / "train_annotations.json").read_text())
     assert [i["file_name"] for i in content["images"]] == images[:6]
     assert content["images"][0] == {"id": 1, "width": 1024, "height": 128, "file_name": images[0]}
@@ -536,3 +539,80 @@ def test_labels_are_copied_without_masks(finished, tmp_path):
     assert copied["images"] == whole["images"] and len(copied["annotations"]) == len(whole["annotations"]) > 0
     assert [a["bbox"] for a in copied["annotations"]] == [a["bbox"] for a in whole["annotations"]]
     assert all(a["segmentation"] == [] for a in copied["annotations"])
+
+
+# Keypoints ------------------------------------------------------------------------------------------------------------
+
+
+def human(**settings):
+    """Somebody who stands 10 m ahead of the sensor and looks at it, and a world of nobody else."""
+    palette = shapes.Palette()
+    body = people.make_body(np.random.default_rng(0), palette)
+    motion = road_users.Motion(np.array([[10.0, 0.0, 0.0, np.pi, 0.0]]), np.zeros(1))
+    user = road_users.Person(road_users.PERSON, body, motion, **settings)
+    floor = shapes.box((60, 60, 0.1), palette.add("floor", 0.2), (0, 0, -0.05))
+    path = np.array([[0, 0, 1.2, 0]])
+    return World(palette.materials, floor, [user], path, np.array([0.0, 0, 1]), noise={"tilt": 0.0})
+
+
+def test_keypoints_lie_on_the_body_from_head_to_foot():
+    world = human()
+    points = dict(zip(road_users.KEYPOINTS, world.users[0].keypoints(0.0), strict=True))
+    mesh = world.users[0].mesh(0.0)
+    for point in points.values():
+        assert np.linalg.norm(mesh.vertices - point, axis=1).min() < 0.2
+    low, high = mesh.vertices[:, 2].min(), mesh.vertices[:, 2].max()
+    order = [points[f"left_{name}"][2] for name in ("ankle", "knee", "hip", "elbow", "shoulder", "ear")]
+    assert order == sorted(order) and order[0] - low < 0.15 and high - order[-1] < 0.25
+    # Who looks at the sensor has the left hand at larger y behind the mirror: to the viewer's right.
+    assert all(points[f"left_{name}"][1] < points[f"right_{name}"][1] for name in ("eye", "shoulder", "wrist", "knee"))
+
+
+def test_keypoints_in_the_image_are_where_the_body_is():
+    frame = sensor.Sensor(human()).render(0.0, np.random.default_rng(0))
+    x, y, visibility = frame.keypoints[0].T
+    x1, y1, x2, y2 = frame.boxes[0]
+    assert ((x > x1) & (x < x2) & (y > y1) & (y < y2)).all()
+    assert visibility[[0, 1, 2, 5, 6, 11, 12]].tolist() == [2] * 7  # nobody hides face, shoulders, hips
+    left = np.arange(1, 17, 2)
+    assert (x[left] > x[left + 1]).all()  # as one looks at somebody
+
+
+def test_a_face_seen_from_behind_is_hidden():
+    world = human()
+    world.users[0].motion.poses[0, 3] = 0.0
+    frame = sensor.Sensor(world).render(0.0, np.random.default_rng(0))
+    assert frame.keypoints[0][:3, 2].tolist() == [1, 1, 1]
+
+
+def test_who_stands_behind_a_wall_has_hidden_keypoints():
+    world = human()
+    wall = shapes.box((0.1, 8, 1.0), 0, (5, 0, 0.5))
+    world.static = shapes.join([world.static, wall])
+    frame = sensor.Sensor(world).render(0.0, np.random.default_rng(0))
+    visibility = dict(zip(road_users.KEYPOINTS, frame.keypoints[0][:, 2], strict=True))
+    assert visibility["nose"] == 2 and visibility["left_knee"] == visibility["right_ankle"] == 1
+
+
+def test_keypoints_across_the_seam_go_to_their_part():
+    points = np.stack([np.linspace(1020, 1028, 17), np.full(17, 60.0), np.full(17, 2)], axis=1)
+    left, right = (folder._keypoints_of(points, *part) for part in ((0.0, 5.0), (1019.0, 1024.0)))
+    assert left["num_keypoints"] + right["num_keypoints"] == 17 and left["num_keypoints"] == 9
+    assert left["keypoints"][-3:] == [3.5, 59.5, 2] and left["keypoints"][:3] == [0, 0, 0]
+    assert right["keypoints"][:3] == [1019.5, 59.5, 2] and right["keypoints"][-3:] == [0, 0, 0]
+
+
+def test_the_samples_keypoints_lie_in_their_boxes():
+    _, val = data.load("sample", tasks=("bbox", "keypoints"))
+    assert val.keypoint_names == list(road_users.KEYPOINTS) and len(val.flip_pairs) == 8
+    plain = data.load("sample")[1]
+    people = 0
+    for index in range(len(val)):
+        _, target = val[index]
+        assert torch.equal(target["boxes"], plain[index][1]["boxes"])
+        for box, label, points in zip(target["boxes"], target["labels"], target["keypoints"], strict=True):
+            seen = points[points[:, 2] > 0, :2]
+            assert label in (7, 8) or len(seen) == 0
+            people += len(seen) > 0
+            assert (seen > box[:2] - 3).all() and (seen < box[2:] + 3).all()
+    assert people > 10

@@ -25,10 +25,14 @@ class Layout:
 def layout(folder: Path, split: str, tasks: Sequence[str] = ("bbox",)) -> Layout:
     """The files of `split`, "train" or "val", in a folder.
 
-    The course's layout is `train_annotations.json` and whatever images it names. COCO's, of any year, is
+    The course's layout is `train_annotations.json` (for the task "keypoints" `train_keypoints.json`, where there is
+    one) and whatever images it names. COCO's, of any year, is
     `annotations/instances_train2017.json` (`person_keypoints_train2017.json` for the task "keypoints") and the images
     in `train2017/`. Where a folder has neither, the course's.
     """
+    with_points = folder / f"{split}_keypoints.json"
+    if "keypoints" in tasks and with_points.is_file():
+        return Layout(with_points)
     ours = Layout(folder / f"{split}_annotations.json")
     if ours.labels.is_file():
         return ours

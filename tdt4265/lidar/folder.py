@@ -26,6 +26,7 @@ from pycocotools import mask as coco_mask
 from tqdm.auto import tqdm
 
 from ..paths import PARTIAL, write_whole
+from .road_users import KEYPOINTS
 from .scene import World
 from .sensor import COLUMNS, ROWS, Frame, Sensor
 
@@ -46,6 +47,11 @@ MIN_HEIGHT_ELSE = 7.0
 # Who shows less than this share behind leaves, walls and others is not recognised, unless it is that many pixels.
 MIN_SHARE, ENOUGH_PIXELS = 0.35, 200
 FILLED = 0.6  # share of its box that a road user fills when nothing hides it
+POINTS_HEIGHT = 16.0  # rows; nobody could point at the wrists of someone smaller
+HUMANS = ("person", "rider")
+# COCO's lines between keypoints, by their numbers from 1.
+SKELETON = [[16, 14], [14, 12], [17, 15], [15, 13], [12, 13], [6, 12], [7, 13], [6, 7], [6, 8], [7, 9], [8, 10]]
+SKELETON += [[9, 11], [2, 3], [1, 2], [1, 3], [2, 4], [3, 5], [4, 6], [5, 7]]
 # Real boxes are drawn by hand, a little loose and never quite even: pixels aside and upright, and a share of the width.
 SLACK, JITTER = (1.4, 1.4), 0.8
 SLACK_THIN = {"person": (1.2, 1.2), "rider": (1.4, 1.2), "bicycle": (0.8, 0.8), "scooter": (0.8, 0.8)}
@@ -276,7 +282,8 @@ def labels(frame: Frame, categories: list[int], rng: np.random.Generator) -> lis
     As in the real dataset a box encloses the whole of its road user, whatever hides a part of it, and ends at the
     image's edges; one across the seam of the ring gets a box at either edge. A road user of whom less than about a
     third (`MIN_SHARE`) is seen gets none, unless that is 200 pixels, nor do parts of less than 6 visible pixels,
-    narrower than 2 columns or lower than 7 rows (people: 8). `segmentation` is the visible part.
+    narrower than 2 columns or lower than 7 rows (people: 8). `segmentation` is the visible part. People and riders at
+    least `POINTS_HEIGHT` rows high have `keypoints` and `num_keypoints`; of one across the seam each part has its own.
     Beyond COCO's format: `track_id` (the road user's index) and `distance` (metres).
     """
     found = []
@@ -291,6 +298,7 @@ def labels(frame: Frame, categories: list[int], rng: np.random.Generator) -> lis
             if part.sum() < MIN_PIXELS or width < MIN_WIDTH or height < least:
                 continue
             code = coco_mask.encode(np.asfortranarray(part, np.uint8))
+            points = frame.keypoints.get(user) if height >= POINTS_HEIGHT else None
             found.append(
                 {
                     "category_id": int(categories[user]),
@@ -300,9 +308,22 @@ def labels(frame: Frame, categories: list[int], rng: np.random.Generator) -> lis
                     "segmentation": {"size": [int(n) for n in code["size"]], "counts": code["counts"].decode()},
                     "track_id": int(user),
                     "distance": round(float(frame.distances[user]), 1),
+                    **({} if points is None else _keypoints_of(points, x1, x2)),
                 }
             )
     return found
+
+
+def _keypoints_of(points: np.ndarray, x1: float, x2: float) -> dict:
+    """COCO's entries of those of a human's keypoints [17, 3] (as in `Frame`) that lie in a part of its box, from x1 to
+    x2: of one that lies elsewhere, or above or below the image, three zeros."""
+    x, y, visibility = points.T
+    x = x - COLUMNS * np.round((x - (x1 + x2) / 2) / COLUMNS)
+    inside = (x >= max(x1 - 1, 0)) & (x < min(x2 + 1, COLUMNS)) & (y >= 0) & (y < ROWS)
+    # Whole numbers are the middles of pixels.
+    rows = np.stack([(x - 0.5).round(1), (y - 0.5).round(1), visibility], axis=1) * inside[:, None]
+    flat = [int(value) if place % 3 == 2 else float(value) for place, value in enumerate(rows.ravel())]
+    return {"keypoints": flat, "num_keypoints": int(inside.sum())}
 
 
 def _silhouette(frame: Frame, user: int) -> float:
@@ -339,7 +360,7 @@ def split_at_seam(box: np.ndarray, mask: np.ndarray) -> list[tuple[list[float], 
 
 
 def _merge(out: Path, clips: list[Clip]) -> None:
-    """One split's annotation file, from the label parts of its frames."""
+    """One split's annotation file, from the label parts of its frames, and before it the one with keypoints."""
     images, annotations = [], []
     for clip in clips:
         for frame in clip.frames:
@@ -349,11 +370,21 @@ def _merge(out: Path, clips: list[Clip]) -> None:
                 annotations.append({"id": len(annotations) + 1, "image_id": image["id"], **part})
     categories = [{"id": i, "name": name, "supercategory": ""} for i, name in enumerate(CATEGORIES, 1)]
     content = {"images": images, "annotations": annotations, "categories": categories}
+    human = [
+        one | ({"keypoints": KEYPOINTS, "skeleton": SKELETON} if one["name"] in HUMANS else {}) for one in categories
+    ]
+    write_whole(_keypoints_file(out, clips[0].split), json.dumps(content | {"categories": human}))
+    of_points = ("keypoints", "num_keypoints")
+    content["annotations"] = [{key: v for key, v in one.items() if key not in of_points} for one in annotations]
     write_whole(_labels_file(out, clips[0].split), json.dumps(content))
 
 
 def _labels_file(out: Path, split: str) -> Path:
     return out / f"{split}_annotations.json"
+
+
+def _keypoints_file(out: Path, split: str) -> Path:
+    return out / f"{split}_keypoints.json"
 
 
 def _file_name(clip: Clip, frame: int) -> str:

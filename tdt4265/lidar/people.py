@@ -70,6 +70,9 @@ def make_body(rng: np.random.Generator, palette: Palette, *, helmet: bool = Fals
         shoulder_half=shoulder_half,
         arm_out=arm_out,
         leg_out=leg_out,
+        forearm=0.26 * scale,
+        shin=0.44 * scale,
+        head=_head_size(scale),
     )
 
 
@@ -154,9 +157,14 @@ def _arm(scale: float, girth: float, outfit: Outfit) -> tuple[Mesh, Mesh]:
 # ----------------------------------------------------------------------------- heads, luggage
 
 
+def _head_size(scale: float) -> float:
+    """Children's heads are large for their bodies."""
+    return 0.6 + 0.4 * scale
+
+
 def _head(rng: np.random.Generator, palette: Palette, scale: float, skin: int, helmet: bool) -> list[Mesh]:
     """Neck, face and what is on it: a helmet, hair short or long, a cap, a woollen hat, a hood."""
-    size = 0.6 + 0.4 * scale  # children's heads are large for their bodies
+    size = _head_size(scale)
     parts = [cylinder(0.055 * scale, 0.1 * scale, skin, 6), ellipsoid((0.1, 0.08, 0.125), skin, (0.02, 0, 0.185))]
     if helmet:
         shell = palette.add("helmet plastic", rng.uniform(0.06, 0.9), gloss=True)

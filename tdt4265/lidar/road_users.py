@@ -57,11 +57,16 @@ def visible(pose: np.ndarray) -> bool:
 
 
 def placed(mesh: Mesh, pose: np.ndarray) -> Mesh:
-    """The mesh at a pose; it is sheared, not turned, along the slope: walls of a bus stay upright enough."""
+    """The mesh at a pose."""
+    return Mesh(placed_points(mesh.vertices, pose), mesh.faces, mesh.materials)
+
+
+def placed_points(points: np.ndarray, pose: np.ndarray) -> np.ndarray:
+    """Points [N, 3] at a pose; sheared, not turned, along the slope: walls of a bus stay upright enough."""
     x, y, z, heading, slope = pose
     c, s = np.cos(heading), np.sin(heading)
     frame = np.array([[c, s, slope], [-s, c, 0], [0, 0, 1]], np.float32)
-    return Mesh(mesh.vertices @ frame + np.array([x, y, z], np.float32), mesh.faces, mesh.materials)
+    return points @ frame + np.array([x, y, z], np.float32)
 
 
 @dataclass
@@ -85,6 +90,15 @@ THIGHS, SHINS, ARMS, FOREARMS = slice(2, 4), slice(4, 6), slice(6, 8), slice(8, 
 _HANGS = np.array([1, 1] + [-1] * 8, np.float32)
 _LEFT_RIGHT = np.array([1, -1])
 
+# COCO's 17 keypoints of a person, in its order.
+KEYPOINTS = ("nose", "left_eye", "right_eye", "left_ear", "right_ear", "left_shoulder", "right_shoulder")
+KEYPOINTS += ("left_elbow", "right_elbow", "left_wrist", "right_wrist", "left_hip", "right_hip")
+KEYPOINTS += ("left_knee", "right_knee", "left_ankle", "right_ankle")
+# Of the first five, relative to the head's joint, in the head's units; all others are joints, or a limb's end.
+_FACE = np.array([[0.12, 0, 0.17], [0.1, 0.032, 0.205], [0.1, -0.032, 0.205], [0.02, 0.08, 0.19], [0.02, -0.08, 0.19]])
+_JOINTS = ("arm", "forearm", "wrist", "thigh", "shin", "ankle")
+_ENDS = {"wrist": "forearm", "ankle": "shin"}  # of which part
+
 
 @dataclass
 class Body:
@@ -93,6 +107,7 @@ class Body:
     shape: vertices relative to each part's joint; part: int [V], index into PARTS.
     shoulder, neck: height above the hips. hip_half, shoulder_half: of the joints from the middle.
     arm_out, leg_out: how far upper arms and legs stand off, metres per metre.
+    forearm, shin: to the wrist and to the ankle. head: the size of the head, 1 for an adult's.
     """
 
     shape: Mesh
@@ -106,14 +121,32 @@ class Body:
     shoulder_half: float
     arm_out: float = 0.0
     leg_out: float = 0.0
+    forearm: float = 0.25
+    shin: float = 0.44
+    head: float = 1.0
 
     def pose(self, angles: np.ndarray, lift: float) -> Mesh:
         """The body with the parts turned by `angles` [10] (radians from upright, forward positive); hips at `lift`."""
-        sin, cos = (_HANGS * np.sin(angles)).astype(np.float32)[self.part], np.cos(angles).astype(np.float32)[self.part]
-        x, y, z = self.shape.vertices.T
+        vertices = self._posed(self.shape.vertices, self.part, angles, lift)
+        return Mesh(vertices, self.shape.faces, self.shape.materials)
+
+    def keypoints(self, angles: np.ndarray, lift: float) -> np.ndarray:
+        """Where `KEYPOINTS` are in that pose: float32 [17, 3]."""
+        points, parts = [*(self.head * _FACE)], [HEAD] * len(_FACE)
+        lengths = {"wrist": (self.forearm, self.arm_out / 3), "ankle": (self.shin, self.leg_out)}
+        for name in _JOINTS:
+            length, out = lengths.get(name, (0.0, 0.0))
+            for side, letter in zip(_LEFT_RIGHT, "lr", strict=True):
+                points.append(np.array([0, side * out * length, -length]))
+                parts.append(PARTS.index(f"{_ENDS.get(name, name)}_{letter}"))
+        return self._posed(np.array(points, np.float32), np.array(parts), angles, lift)
+
+    def _posed(self, points: np.ndarray, part: np.ndarray, angles: np.ndarray, lift: float) -> np.ndarray:
+        """Points [N, 3], each relative to the joint of its part [N], in a pose."""
+        sin, cos = (_HANGS * np.sin(angles)).astype(np.float32)[part], np.cos(angles).astype(np.float32)[part]
+        x, y, z = points.T
         turned = np.stack([x * cos + z * sin, y, z * cos - x * sin], 1)
-        joints = self._joints(angles, lift).astype(np.float32)
-        return Mesh(turned + joints[self.part], self.shape.faces, self.shape.materials)
+        return turned + self._joints(angles, lift).astype(np.float32)[part]
 
     def _joints(self, angles: np.ndarray, lift: float) -> np.ndarray:
         """Where each part's joint is: [10, 3]."""
@@ -148,14 +181,21 @@ class Person:
 
     def mesh(self, t: float) -> Mesh | None:
         pose, travel = self.motion.at(t)
-        if not visible(pose):
-            return None
+        return placed(self.body.pose(*self._bearing(t, travel)), pose) if visible(pose) else None
+
+    def keypoints(self, t: float) -> np.ndarray | None:
+        """`KEYPOINTS` in world coordinates, float [17, 3]; None while it is not in the scene."""
+        pose, travel = self.motion.at(t)
+        return placed_points(self.body.keypoints(*self._bearing(t, travel)), pose) if visible(pose) else None
+
+    def _bearing(self, t: float, travel: float) -> tuple[np.ndarray, float]:
+        """The parts' angles [10] and the height of the hips."""
         if self.sitting:
-            return placed(self.body.pose(_SITTING, 0.5), pose)
+            return _SITTING, 0.5
         angles = self._walking(float(np.clip(self.motion.speed(t), 0, 1)), travel)
         # The hips sink so that the standing foot stays on the ground.
         sink = self.body.hip_height * (1 - np.cos(np.abs(angles[THIGHS] - 0.04).max()))
-        return placed(self.body.pose(angles, self.body.hip_height - 0.7 * sink), pose)
+        return angles, self.body.hip_height - 0.7 * sink
 
     def _walking(self, pace: float, travel: float) -> np.ndarray:
         """The parts' angles [10] after so many metres; pace: 0 standing, 1 walking."""
@@ -195,6 +235,15 @@ class Rider:
         body = self.body.pose(self._angles(travel), self.seat)
         body.vertices[:, 0] += self.position
         return placed(join([body, self.mount]), pose)
+
+    def keypoints(self, t: float) -> np.ndarray | None:
+        """`KEYPOINTS` of the human in world coordinates, float [17, 3]; None while it is not in the scene."""
+        pose, travel = self.motion.at(t)
+        if not visible(pose):
+            return None
+        points = self.body.keypoints(self._angles(travel), self.seat)
+        points[:, 0] += self.position
+        return placed_points(points, pose)
 
     def _angles(self, travel: float) -> np.ndarray:
         """The parts' angles [10] after so many metres."""

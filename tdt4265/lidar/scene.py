@@ -8,7 +8,7 @@ are seconds from the clip's start.
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 import numpy as np
 
@@ -53,6 +53,15 @@ class RoadUser(Protocol):
 
     def mesh(self, t: float) -> Mesh | None:
         """The user's triangles in world coordinates at time t; None while it is not in the scene."""
+        ...
+
+
+@runtime_checkable
+class HasKeypoints(Protocol):
+    """A road user that is a human."""
+
+    def keypoints(self, t: float) -> np.ndarray | None:
+        """`road_users.KEYPOINTS` in world coordinates at time t, float [17, 3]; None while it is not in the scene."""
         ...
 
 

@@ -11,12 +11,13 @@ its neighbours.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import itertools
+from dataclasses import dataclass, field
 
 import numpy as np
 
 from .optics import Optics
-from .scene import Mesh, World
+from .scene import HasKeypoints, Mesh, World
 from .tracing import Hits, Tracer
 
 ROWS, COLUMNS = 128, 1024
@@ -42,6 +43,8 @@ BRIGHT_END = 0.9  # of white
 DETECTION = 1.3e-5  # a return is found where reflectivity / range^2 exceeds this (10 % at 88 m)
 FADING = 0.5  # standard deviation of the logarithm of a return's strength
 RESPONSE, AMBIENT_RESPONSE = 0.9, 0.6  # exponents by which the photon counts are compressed
+# Metres: a surface that is nearer than so much before a keypoint hides it, its own body's as well. Face, then limbs.
+BODY = np.array([0.1] * 5 + [0.22] * 12)
 INSIDE = 0.5  # share of the light through a pane that comes back from inside
 EDGE, EDGE_LOSS = 1.1, 0.08  # a beam that meets ranges this factor apart gives none at all with this probability
 
@@ -70,6 +73,8 @@ class Frame:
     boxes: float64 [users, 4]: x1, y1, x2, y2 in pixels around all of each road user, hidden or not and beyond the
     image's edges too (x from -1024 to 2048); NaN for one that is not in the scene.
     distances: float64 [users]: metres from the sensor to the middle of each; NaN likewise.
+    keypoints: of each human that is in the scene, by its index, float64 [17, 3]: x and y in pixels, x as in its box,
+        and visibility as in COCO: 2, or 1 for a point that something hides, the human itself too.
     """
 
     image: np.ndarray
@@ -78,6 +83,7 @@ class Frame:
     range: np.ndarray
     boxes: np.ndarray
     distances: np.ndarray
+    keypoints: dict[int, np.ndarray] = field(default_factory=dict)
 
 
 def random_noise(rng: np.random.Generator) -> dict:
@@ -181,10 +187,32 @@ class Sensor:
         ]
         seen = np.full(len(rays), -1, np.int32)
         seen[hits.ray] = hits.user
-        maps = (values[: ROWS * COLUMNS].reshape(ROWS, COLUMNS) for values in (seen, unhidden, distance))
+        seen, unhidden, distance = (
+            values[: ROWS * COLUMNS].reshape(ROWS, COLUMNS) for values in (seen, unhidden, distance)
+        )
         away = np.linalg.norm(users.centres - pose[:3], axis=1)
         away = np.where(np.isnan(users.boxes[:, 0]), np.nan, away)
-        return Frame(np.stack(image, axis=2), *maps, users.boxes, away)
+        keypoints = self._keypoints(t, pose, turn, tilt, users.boxes, np.where(seen >= 0, distance, np.inf), seen)
+        return Frame(np.stack(image, axis=2), seen, unhidden, distance, users.boxes, away, keypoints)
+
+    def _keypoints(self, t, pose, turn, tilt, boxes, distance, seen) -> dict[int, np.ndarray]:
+        """`Frame.keypoints`, of what each pixel's middle sees: distance and road user, [128, 1024] each."""
+        found = {}
+        for index, user in enumerate(self.world.users):
+            points = user.keypoints(t) if isinstance(user, HasKeypoints) else None
+            if points is None:
+                continue
+            away = points - pose[:3]
+            x, y = project(away, turn, tilt)
+            middle = (boxes[index, 0] + boxes[index, 2]) / 2
+            x = middle + (x - middle + COLUMNS / 2) % COLUMNS - COLUMNS / 2
+            reach = np.linalg.norm(away, axis=1)
+            clear = np.zeros(len(x), bool)
+            for row, column in itertools.product((-0.5, 0.5), repeat=2):  # the four pixels nearest to each point
+                at = np.clip(y + row, 0, ROWS - 1).astype(int), np.floor(x + column).astype(int) % COLUMNS
+                clear |= (seen[at] == index) & (distance[at] > reach - BODY)
+            found[index] = np.stack([x, y, np.where(clear, 2, 1)], axis=1)
+        return found
 
     def _road_users(self, t: float, pose: np.ndarray, turn: np.ndarray, tilt: float) -> _Users:
         count = len(self.world.users)
