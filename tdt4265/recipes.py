@@ -193,6 +193,35 @@ class Regions:
 
 
 @dataclass(frozen=True)
+class Masks:
+    """A branch that gives each found object a mask (`models.add_masks`)."""
+
+    layers: int = 4
+    channels: int = 256
+
+    def add_to(self, model: nn.Module, num_classes: int) -> None:
+        models.add_masks(model, num_classes, layers=self.layers, channels=self.channels)
+
+    def small(self) -> Masks:
+        return Masks(layers=2, channels=64)
+
+
+@dataclass(frozen=True)
+class Keypoints:
+    """A branch that gives each found object keypoints (`models.add_keypoints`)."""
+
+    number: int = 17
+    layers: int = 8
+    channels: int = 512
+
+    def add_to(self, model: nn.Module, num_classes: int) -> None:
+        models.add_keypoints(model, self.number, layers=self.layers, channels=self.channels)
+
+    def small(self) -> Keypoints:
+        return replace(self, layers=3, channels=64)
+
+
+@dataclass(frozen=True)
 class Init:
     """How the head starts (`models.initialize`).
 
@@ -225,6 +254,11 @@ class Recipe:
     backbone: Basic | ResNet | CutResNet | Timm
     pyramid: FPN | ResizedFPN | BiFPN | None
     training: TrainingConfig
+
+    @property
+    def tasks(self) -> tuple[str, ...]:
+        """What its frames must be labelled with, and what it finds (`contract.TASKS`)."""
+        return ("bbox",)
 
     def build_model(self, num_classes: int = 9, pretrained: bool = True) -> nn.Module:
         """The detector, for `num_classes` classes with background.
@@ -288,19 +322,29 @@ class TwoStage(Recipe):
     Attributes:
         anchors: what the proposals start from.
         regions: the second stage.
+        masks, keypoints: further branches of it; None: there is none.
     """
 
     anchors: Anchors
     regions: Regions
+    masks: Masks | None = None
+    keypoints: Keypoints | None = None
+
+    @property
+    def tasks(self) -> tuple[str, ...]:
+        return ("bbox", *(("segm",) if self.masks else ()), *(("keypoints",) if self.keypoints else ()))
 
     def build_model(self, num_classes: int = 9, pretrained: bool = True) -> nn.Module:
         backbone = self.backbone.build(pretrained)
         if self.pyramid is None:
             raise ValueError(f"{self.name}: a two-stage detector needs a pyramid, all levels of one number of channels")
         pyramid = self.pyramid.build(backbone.out_channels)
-        return models.faster_rcnn(
+        model = models.faster_rcnn(
             backbone, pyramid, self.anchors, num_classes, representation=self.regions.representation
         )
+        for branch in filter(None, (self.masks, self.keypoints)):
+            branch.add_to(model, num_classes)
+        return model
 
 
 def _plain(value: Any) -> Any:
@@ -648,6 +692,8 @@ VARIANTS = {
             )
         ),
         faster_rcnn,
+        replace(faster_rcnn, name="mask_rcnn", title="Mask R-CNN on ResNet-34 with FPN", masks=Masks()),
+        replace(faster_rcnn, name="keypoint_rcnn", title="Keypoint R-CNN on ResNet-34 with FPN", keypoints=Keypoints()),
         # Further chapters of the story, until their runs are recorded.
         ring,
         lite,

@@ -189,7 +189,7 @@ def run(settings: Settings) -> Run:
     # The first process generates or downloads what the others then find, and speaks for all.
     silence = contextlib.redirect_stdout(io.StringIO()) if fabric.global_rank else contextlib.nullcontext()
     with fabric.rank_zero_first(), silence:
-        train, val = data.load(settings.dataset)
+        train, val = data.load(settings.dataset, tasks=recipe.tasks)
         test = None if settings.test is None else _test_frames(settings.test)
         torch.manual_seed(settings.seed)
         model = recipe.build_model(num_classes=train.num_classes)
@@ -216,15 +216,33 @@ def run(settings: Settings) -> Run:
         metrics = evaluation.evaluate(model, test, batch_size=recipe.training.batch_size)
         if fabric.global_rank == 0:
             record.add("test", {**_describe(test), **metrics.as_dict()})
-    if not demonstration and not record.named("resampled"):
-        results = evaluation.predict(model, val, batch_size=recipe.training.batch_size)
-        if fabric.global_rank == 0:
-            record.add("resampled", intervals.resampled(val.coco, results, val.labels.images["clip"].tolist()))
+    _score_in_full(record, model, val, settings, fabric.global_rank == 0)
     if not demonstration and not record.named("speed") and fabric.global_rank == 0:
         frames = [val[i][0] for i in range(min(8, len(val)))]
         speed = measure_speed(model, images=frames)
         record.add("speed", {"batches": speed.to_dict("records")})
     return Run(model, record, train, val, settings)
+
+
+def _score_in_full(record: records.Record, model: nn.Module, val: Dataset, settings: Settings, writes: bool) -> None:
+    """What `fit` did not score: masks and keypoints, in lines named "segm" and "keypoints", and AP on resamples.
+
+    The line "resampled" is about boxes; that of another task is in its own line. A demonstration has no resamples.
+    """
+    tasks = [task for task in settings.recipe.tasks if task != "bbox" and not record.named(task)]
+    real_run = settings.protocol != "demonstration"
+    if not tasks and (record.named("resampled") or not real_run):
+        return
+    results = evaluation.predict(model, val, batch_size=settings.recipe.training.batch_size)
+    if not writes:
+        return
+    clips = val.labels.images["clip"].tolist()
+    for task in tasks:
+        metrics = evaluation.coco_metrics(val.coco, results, task=task).as_dict()
+        resampled = {"resampled": intervals.resampled(val.coco, results, clips, task)} if real_run else {}
+        record.add(task, metrics | resampled)
+    if real_run and not record.named("resampled"):
+        record.add("resampled", intervals.resampled(val.coco, results, clips))
 
 
 def _test_frames(source: str) -> data.CocoDetection:

@@ -4,10 +4,12 @@ from dataclasses import replace
 
 import pytest
 import torch
+import torchvision
 from torchvision.models.detection import FasterRCNN
 from torchvision.models.detection.image_list import ImageList
 from torchvision.ops import box_iou
 
+from tdt4265 import train
 from tdt4265.anchors import Anchors
 from tdt4265.models import FPN, ResNet, faster_rcnn, group_norm
 from tdt4265.models.detector import IMAGE_MEAN, IMAGE_STD
@@ -97,3 +99,64 @@ def test_anchors_that_do_not_fit_are_refused():
     sizes = (((8, 8),),) * 5 + (((8, 8), (16, 16)),)
     with pytest.raises(ValueError, match=r"one head .* on all levels, but a cell has \[1, 1, 1, 1, 1, 2\] anchors"):
         replace(RECIPE.small(), anchors=Anchors(RECIPE.anchors.strides, sizes)).build_model()
+
+
+# Masks and keypoints --------------------------------------------------------------------------------------------------
+
+
+def test_the_branches_are_torchvisions():
+    """At the size of the paper's they have the parameters of torchvision's own Mask and Keypoint R-CNN."""
+    references = {
+        "mask_rcnn": torchvision.models.detection.maskrcnn_resnet50_fpn(weights=None, weights_backbone=None),
+        "keypoint_rcnn": torchvision.models.detection.keypointrcnn_resnet50_fpn(weights=None, weights_backbone=None),
+    }
+    for name, reference in references.items():
+        ours = ALL_RECIPES[name].build_model(num_classes=91, pretrained=False).roi_heads
+        for part in ("mask", "keypoint"):
+            for kind in ("head", "predictor"):
+                own, theirs = (getattr(heads, f"{part}_{kind}") for heads in (ours, reference.roi_heads))
+                assert (own is None) == (theirs is None)
+                if own is not None:
+                    shapes = [tuple(value.shape) for value in theirs.state_dict().values()]
+                    assert [tuple(value.shape) for value in own.state_dict().values()] == shapes
+
+
+def test_masks_contract():
+    model = ALL_RECIPES["mask_rcnn"].small().build_model(num_classes=3)
+    images = [torch.rand(3, 96, 300)]
+    masks = torch.zeros(2, 96, 300, dtype=torch.uint8)
+    masks[0, 20:60, 10:30], masks[1, 70:90, 60:110] = 1, 1
+    losses = model(images, [TARGET | {"masks": masks}])
+    assert "loss_mask" in losses and sum(losses.values()).isfinite()
+    model.roi_heads.score_thresh = 0.0
+    with torch.no_grad():
+        (found,) = model.eval()(images)
+    assert len(found["boxes"]) and found["masks"].shape == (len(found["boxes"]), 1, 96, 300)
+    assert found["masks"].min() >= 0 and found["masks"].max() <= 1
+
+
+def test_keypoints_contract_and_objects_without_any():
+    model = ALL_RECIPES["keypoint_rcnn"].small().build_model(num_classes=3)
+    images = [torch.rand(3, 96, 300)]
+    points = torch.zeros(2, 17, 3)
+    points[0] = torch.tensor([20.0, 40, 2])
+    losses = model(images, [TARGET | {"keypoints": points}])
+    assert "loss_keypoint" in losses and sum(losses.values()).isfinite()
+    none = model(images, [TARGET | {"keypoints": torch.zeros(2, 17, 3)}])
+    assert none["loss_keypoint"] == 0
+    model.roi_heads.score_thresh = 0.0
+    with torch.no_grad():
+        (found,) = model.eval()(images)
+    assert len(found["boxes"]) and found["keypoints"].shape == (len(found["boxes"]), 17, 3)
+
+
+@pytest.mark.parametrize(("name", "task"), [("mask_rcnn", "segm"), ("keypoint_rcnn", "keypoints")])
+def test_a_run_is_scored_by_its_further_task(name, task, tmp_path):
+    recipe = ALL_RECIPES[name]
+    assert recipe.tasks == ("bbox", task) and ALL_RECIPES["faster_rcnn"].tasks == ("bbox",)
+    settings = train.resolve(name, epochs=1, dataset="sample", size="small", output_dir=tmp_path, devices="cpu")
+    record = train.run(settings).record
+    (line,) = record.named(task)
+    assert line["task"] == task and line["map"] is not None and line["resampled"]["clips"] == 4
+    again = train.run(replace(settings, resume=True)).record
+    assert len(again.named(task)) == len(again.named("resampled")) == 1

@@ -7,7 +7,7 @@ from .initialization import Gaussian, Kaiming, Xavier, initialize
 from .norms import NORMS, group_norm
 from .pyramids import FPN, BiFPN, ResizedFPN
 from .ring_detector import RingDetector
-from .two_stage import faster_rcnn
+from .two_stage import add_keypoints, add_masks, faster_rcnn
 
 __all__ = [
     "FPN",
@@ -24,6 +24,8 @@ __all__ = [
     "RingDetector",
     "Timm",
     "Xavier",
+    "add_keypoints",
+    "add_masks",
     "faster_rcnn",
     "group_norm",
     "initialize",

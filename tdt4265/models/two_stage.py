@@ -10,6 +10,8 @@ from torchvision.models.detection import FasterRCNN
 from torchvision.models.detection.anchor_utils import AnchorGenerator
 from torchvision.models.detection.faster_rcnn import FastRCNNPredictor, TwoMLPHead
 from torchvision.models.detection.image_list import ImageList
+from torchvision.models.detection.keypoint_rcnn import KeypointRCNNHeads, KeypointRCNNPredictor
+from torchvision.models.detection.mask_rcnn import MaskRCNNHeads, MaskRCNNPredictor
 from torchvision.models.detection.transform import GeneralizedRCNNTransform
 from torchvision.ops import MultiScaleRoIAlign
 from torchvision.ops.poolers import initLevelMapper
@@ -18,6 +20,8 @@ from .detector import IMAGE_MEAN, IMAGE_STD
 
 # Cells that a region is pooled to, a side (Lin et al. 2017, https://arxiv.org/abs/1612.03144, section 4.2).
 ROI_SIZE = 7
+# The same for masks and keypoints (He et al. 2017, https://arxiv.org/abs/1703.06870, figure 4).
+FINE_ROI_SIZE = 14
 
 
 class Features(nn.Module):
@@ -91,17 +95,67 @@ def faster_rcnn(
         numbers = anchors.num_anchors_per_location()
         raise ValueError(f"one head proposes on all levels, but a cell has {numbers} anchors, level by level")
     features = Features(backbone, pyramid)
-    pool = MultiScaleRoIAlign([str(level) for level in range(roi_levels)], ROI_SIZE, sampling_ratio=2)
-    # It would guess the strides from its first images, and wrongly where padding makes a feature map larger.
-    pool.scales = [1 / stride for stride in backbone.strides[:roi_levels]]
-    pool.map_levels = initLevelMapper(*(round(math.log2(backbone.strides[level])) for level in (0, roi_levels - 1)))
     model = FasterRCNN(
         features,
         rpn_anchor_generator=GridAnchors(anchors),
-        box_roi_pool=pool,
+        box_roi_pool=_roi_align(backbone.strides[:roi_levels], ROI_SIZE),
         box_head=TwoMLPHead(features.out_channels * ROI_SIZE**2, representation),
         box_predictor=FastRCNNPredictor(representation, num_classes),
         box_detections_per_img=200,
     )
     model.transform = NormalizeAndBatch(size_divisible=max(anchors.strides))
     return model
+
+
+def add_masks(model: FasterRCNN, num_classes: int, *, layers: int = 4, channels: int = 256) -> FasterRCNN:
+    """Mask R-CNN (He et al. 2017, section 3): a branch that gives each found object a mask, one for each class.
+
+    Training needs "masks" in the targets and gives "loss_mask" besides; detections have "masks", float [N, 1, H, W],
+    an object where they are at least 0.5.
+
+    Args:
+        model: of `faster_rcnn`, changed in place. layers, channels: of the branch's 3x3 convolutions.
+    """
+    heads, features = model.roi_heads, model.backbone.out_channels
+    heads.mask_roi_pool = _like(heads.box_roi_pool)
+    heads.mask_head = MaskRCNNHeads(features, [channels] * layers, dilation=1)
+    heads.mask_predictor = MaskRCNNPredictor(channels, channels, num_classes)
+    return model
+
+
+def add_keypoints(model: FasterRCNN, number: int = 17, *, layers: int = 8, channels: int = 512) -> FasterRCNN:
+    """Keypoints as Mask R-CNN has them (section 5): each is a mask of which one cell is right.
+
+    Training needs "keypoints" in the targets and gives "loss_keypoint" besides, of the objects that have any;
+    detections have "keypoints", float [N, number, 3], x, y and 1, whatever their class, and "keypoints_scores".
+
+    Args:
+        model: of `faster_rcnn`, changed in place. number: of keypoints. layers, channels: of the 3x3 convolutions.
+    """
+    heads, features = model.roi_heads, model.backbone.out_channels
+    heads.keypoint_roi_pool = _like(heads.box_roi_pool)
+    heads.keypoint_head = KeypointRCNNHeads(features, (channels,) * layers)
+    heads.keypoint_predictor = ContiguousPredictor(channels, number)
+    return model
+
+
+class ContiguousPredictor(KeypointRCNNPredictor):
+    """torchvision's, whose loss cannot look at heat maps with the channels last in memory, as `training` has them."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        return super().forward(x).contiguous()
+
+
+def _roi_align(strides: Sequence[int], size: int) -> MultiScaleRoIAlign:
+    """RoIAlign from the levels of these strides, the finest ones.
+
+    torchvision's would guess the strides from its first images, and wrongly where padding makes a feature map larger.
+    """
+    pool = MultiScaleRoIAlign([str(level) for level in range(len(strides))], size, sampling_ratio=2)
+    pool.scales = [1 / stride for stride in strides]
+    pool.map_levels = initLevelMapper(*(round(math.log2(strides[level])) for level in (0, -1)))
+    return pool
+
+
+def _like(pool: MultiScaleRoIAlign) -> MultiScaleRoIAlign:
+    return _roi_align([round(1 / scale) for scale in pool.scales], FINE_ROI_SIZE)

@@ -181,6 +181,8 @@ def _classes(record: Record) -> str:
 # What a recipe is compared with whose name does not say it.
 BASES = {
     "faster_rcnn": "fpn",
+    "mask_rcnn": "faster_rcnn",
+    "keypoint_rcnn": "faster_rcnn",
     "fpn-lite_random": "fpn",
     "fpn-lite": "fpn-lite_random",
     "fpn-lite_flat": "fpn-lite",
