@@ -90,11 +90,13 @@ class Timm:
     extra_channels: tuple[int, ...] = (256, 256)
     extra_norm: str | None = None
     imagenet: bool = True
-    frozen_blocks: int = 5  # from the finest; with them all BatchNorms. Only where ImageNet's weights were loaded
+    frozen_blocks: int = (
+        5  # the finest, and with them all BatchNorms, where ImageNet's weights were loaded; 0: none
+    )
 
     def build(self, pretrained: bool) -> models.Timm:
         backbone = models.Timm(self.name, self.extra_channels, NORMS[self.extra_norm])
-        if pretrained and self.imagenet and backbone.load_imagenet():
+        if pretrained and self.imagenet and backbone.load_imagenet() and self.frozen_blocks:
             backbone.freeze(self.frozen_blocks)
         return backbone
 
@@ -692,6 +694,19 @@ VARIANTS = {
             )
         ),
         faster_rcnn,
+        # The report's comparison: the same detector on larger trunks.
+        *(
+            replace(
+                faster_rcnn,
+                name=f"faster_rcnn-{name}",
+                title=f"Faster R-CNN on {title} with FPN",
+                backbone=Timm(trunk, frozen_blocks=0),
+            )
+            for name, title, trunk in (
+                ("resnet50", "ResNet-50", "resnet50"),
+                ("resnext101", "ResNeXt-101 32x8d", "resnext101_32x8d"),
+            )
+        ),
         replace(faster_rcnn, name="mask_rcnn", title="Mask R-CNN on ResNet-34 with FPN", masks=Masks()),
         replace(faster_rcnn, name="keypoint_rcnn", title="Keypoint R-CNN on ResNet-34 with FPN", keypoints=Keypoints()),
         # Further chapters of the story, until their runs are recorded.

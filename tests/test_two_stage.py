@@ -121,6 +121,19 @@ def test_the_branches_are_torchvisions():
                     assert [tuple(value.shape) for value in own.state_dict().values()] == shapes
 
 
+@pytest.mark.parametrize(
+    ("name", "trunk", "reference"),
+    [("faster_rcnn-resnet50", 23_508_032, "resnet50"), ("faster_rcnn-resnext101", 86_742_336, "resnext101_32x8d")],
+)
+def test_larger_trunks_are_torchvisions(name, trunk, reference):
+    model = ALL_RECIPES[name].build_model(num_classes=9, pretrained=False)
+    parameters = {key: value.numel() for key, value in model.backbone.backbone.trunk.named_parameters()}
+    theirs = getattr(torchvision.models, reference)()
+    assert sum(parameters.values()) == trunk == sum(p.numel() for p in theirs.parameters()) - 2049 * 1000
+    losses = model([torch.rand(3, 128, 256)], [TARGET])
+    assert sum(losses.values()).isfinite()
+
+
 def test_masks_contract():
     model = ALL_RECIPES["mask_rcnn"].small().build_model(num_classes=3)
     images = [torch.rand(3, 96, 300)]
