@@ -50,6 +50,7 @@ class ResNet:
     norm: str = "batch"
     imagenet: bool = True  # start from ImageNet's weights
     extra_norm: str | None = None  # in the further levels
+    small_norm: str | None = None  # of the small network; None: GroupNorm
 
     def build(self, pretrained: bool) -> models.ResNet:
         norms = NORMS[self.norm], NORMS[self.extra_norm]
@@ -59,7 +60,8 @@ class ResNet:
         return backbone
 
     def small(self) -> ResNet:
-        return ResNet(depth=10, widths=(32, 48, 64, 96), extra_channels=(96, 96), norm="group", imagenet=False)
+        norm = self.small_norm or "group"
+        return ResNet(depth=10, widths=(32, 48, 64, 96), extra_channels=(96, 96), norm=norm, imagenet=False)
 
 
 @dataclass(frozen=True)
@@ -90,9 +92,7 @@ class Timm:
     extra_channels: tuple[int, ...] = (256, 256)
     extra_norm: str | None = None
     imagenet: bool = True
-    frozen_blocks: int = (
-        5  # the finest, and with them all BatchNorms, where ImageNet's weights were loaded; 0: none
-    )
+    frozen_blocks: int = 5  # the finest, and with them all BatchNorms, where ImageNet's weights were loaded; 0: none
 
     def build(self, pretrained: bool) -> models.Timm:
         backbone = models.Timm(self.name, self.extra_channels, NORMS[self.extra_norm])
@@ -276,11 +276,12 @@ class Recipe:
         """The same design with the same anchors, loss and initialisation, for two CPU cores.
 
         Every part is narrow and shallow, and GroupNorm stands after its convolutions, because batches are of a few
-        frames; AdamW and one cycle learn in tens of steps what the reports' SGD needs hundreds for.
+        frames, an eighth of the report's; AdamW and one cycle learn in tens of steps what its SGD needs hundreds for.
         """
         parts = {field.name: getattr(self, field.name) for field in fields(self)}
         smaller = {name: part.small() for name, part in parts.items() if hasattr(part, "small")}
-        return replace(self, title=f"{self.title} (small)", training=SMALL_TRAINING, **smaller)
+        training = replace(SMALL_TRAINING, batch_size=self.training.batch_size // 8)
+        return replace(self, title=f"{self.title} (small)", training=training, **smaller)
 
     def as_dict(self) -> dict[str, Any]:
         """All parts with all their settings, in what JSON can hold: the same for equal recipes."""
@@ -660,6 +661,23 @@ VARIANTS = {
             name="anchor_tuning-band",
             title="RetinaNet with tuned anchors and an ignore band",
             matching=IgnoreBand(),
+        ),
+        # The trunk's normalisation at two sizes of the batch, 2 and 8 frames of the small network.
+        *(
+            replace(
+                anchor_tuning,
+                name=f"anchor_tuning-{norm}_norm_{batch_size // 8}",
+                title=f"RetinaNet with tuned anchors, {title} in the trunk, batches of {batch_size}",
+                backbone=ResNet(norm=norm, small_norm=norm, imagenet=False),
+                training=replace(anchor_tuning.training, batch_size=batch_size),
+            )
+            for batch_size in (16, 64)
+            for norm, title in (
+                ("group", "GroupNorm"),
+                ("batch", "BatchNorm"),
+                ("layer", "LayerNorm"),
+                ("instance", "InstanceNorm"),
+            )
         ),
         # What of the BiFPN matters: its weights, its edges, its convolutions (EfficientDet, tables 5 to 7).
         *(

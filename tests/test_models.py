@@ -6,6 +6,7 @@ from dataclasses import replace
 import pytest
 import timm
 import torch
+import torch.nn.functional as F
 import torchvision
 from torch import nn
 from torchvision.ops import FeaturePyramidNetwork
@@ -15,6 +16,7 @@ from tdt4265.boxes import anchor_targets, encode, match, pad_boxes
 from tdt4265.losses import MultiboxLoss, SoftmaxFocalLoss
 from tdt4265.models import (
     FPN,
+    NORMS,
     BasicBackbone,
     Detector,
     Gaussian,
@@ -472,3 +474,12 @@ def test_learns_one_frame():
     for box, label in zip(wanted["boxes"], wanted["labels"], strict=True):
         best = found["boxes"][found["labels"] == label][0]
         assert torchvision.ops.box_iou(best[None], box[None]) > 0.8
+
+
+NORM_REFERENCES = {"layer": lambda x: F.layer_norm(x, x.shape[1:]), "instance": F.instance_norm}
+
+
+@pytest.mark.parametrize("name", NORM_REFERENCES)
+def test_layer_and_instance_norm_are_torchs(name):
+    norm, x = NORMS[name](16), torch.randn(3, 16, 5, 7) * 3 + 1
+    torch.testing.assert_close(norm(x), NORM_REFERENCES[name](x))

@@ -142,6 +142,18 @@ def test_other_side_roads(before, after, changed):
     assert different == {"name", "title"} | changed
 
 
+@pytest.mark.parametrize("frames", [2, 8])
+@pytest.mark.parametrize("norm", ["batch", "layer", "instance"])
+def test_the_trunks_norm_alone_differs_at_either_batch(norm, frames):
+    ours, group = (ALL_RECIPES[f"anchor_tuning-{n}_norm_{frames}"].small() for n in (norm, "group"))
+    different = {f.name for f in fields(ours) if getattr(ours, f.name) != getattr(group, f.name)}
+    assert different == {"name", "title", "backbone"} and ours.backbone == replace(group.backbone, norm=norm)
+    assert ours.training.batch_size == frames
+    before = ALL_RECIPES["anchor_tuning"].small()
+    different = {f.name for f in fields(before) if getattr(before, f.name) != getattr(group, f.name)}
+    assert different == {"name", "title", "training"}
+
+
 def test_names_are_the_keys_and_differ():
     assert len(ALL_RECIPES) == len(RECIPES) + len(VARIANTS)
     assert all(name == recipe.name for name, recipe in ALL_RECIPES.items())

@@ -25,4 +25,20 @@ def group_norm(channels: int) -> GroupNorm:
     return GroupNorm(channels // 8, channels)
 
 
-NORMS: dict[str | None, NormLayer | None] = {None: None, "batch": nn.BatchNorm2d, "group": group_norm}
+def layer_norm(channels: int) -> GroupNorm:
+    """LayerNorm of a feature map (Ba et al. 2016, https://arxiv.org/abs/1607.06450): one group of all channels."""
+    return GroupNorm(1, channels)
+
+
+def instance_norm(channels: int) -> GroupNorm:
+    """InstanceNorm (Ulyanov et al. 2016, https://arxiv.org/abs/1607.08022): every channel is a group."""
+    return GroupNorm(channels, channels)
+
+
+NORMS: dict[str | None, NormLayer | None] = {
+    None: None,
+    "batch": nn.BatchNorm2d,
+    "layer": layer_norm,
+    "group": group_norm,
+    "instance": instance_norm,
+}

@@ -195,6 +195,11 @@ BASES = {
     "ring": "anchor_tuning",
     "lite": "anchor_tuning",
 }
+BASES |= {
+    f"anchor_tuning-{norm}_norm_{frames}": f"anchor_tuning-group_norm_{frames}"
+    for norm in ("batch", "layer", "instance")
+    for frames in (2, 8)
+}
 
 
 def _before(name: str, names: list[str]) -> str | None:
