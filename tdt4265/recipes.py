@@ -547,6 +547,7 @@ RECIPES = {
         anchor_tuning,
         bifpn,
         auto_anchors,
+        ring,
     )
 }
 
@@ -727,8 +728,7 @@ VARIANTS = {
         ),
         replace(faster_rcnn, name="mask_rcnn", title="Mask R-CNN on ResNet-34 with FPN", masks=Masks()),
         replace(faster_rcnn, name="keypoint_rcnn", title="Keypoint R-CNN on ResNet-34 with FPN", keypoints=Keypoints()),
-        # Further chapters of the story, until their runs are recorded.
-        ring,
+        # A trunk that comes with ImageNet's weights.
         lite,
     )
 }

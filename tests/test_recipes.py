@@ -46,6 +46,7 @@ def test_the_story_in_order():
         "anchor_tuning",
         "bifpn",
         "auto_anchors",
+        "ring",
     ]
     assert all(name == recipe.name for name, recipe in RECIPES.items())
 
