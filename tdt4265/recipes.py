@@ -200,12 +200,15 @@ class Masks:
 
     layers: int = 4
     channels: int = 256
+    pool: str = "align"
+    competing: bool = False
 
     def add_to(self, model: nn.Module, num_classes: int) -> None:
-        models.add_masks(model, num_classes, layers=self.layers, channels=self.channels)
+        settings = {field.name: getattr(self, field.name) for field in fields(self)}
+        models.add_masks(model, num_classes, **settings)
 
     def small(self) -> Masks:
-        return Masks(layers=2, channels=64)
+        return replace(self, layers=2, channels=64)
 
 
 @dataclass(frozen=True)
@@ -726,7 +729,15 @@ VARIANTS = {
                 ("resnext101", "ResNeXt-101 32x8d", "resnext101_32x8d"),
             )
         ),
-        replace(faster_rcnn, name="mask_rcnn", title="Mask R-CNN on ResNet-34 with FPN", masks=Masks()),
+        # Masks, and the two choices that Mask R-CNN's table 2 takes back.
+        *(
+            replace(faster_rcnn, name=f"mask_rcnn{name}", title=f"Mask R-CNN on ResNet-34 with FPN{title}", masks=masks)
+            for name, title, masks in (
+                ("", "", Masks()),
+                ("-pool", ", RoIPool", Masks(pool="pool")),
+                ("-softmax", ", classes that compete", Masks(competing=True)),
+            )
+        ),
         replace(faster_rcnn, name="keypoint_rcnn", title="Keypoint R-CNN on ResNet-34 with FPN", keypoints=Keypoints()),
         # A trunk that comes with ImageNet's weights.
         lite,

@@ -7,12 +7,14 @@ import torch
 import torchvision
 from torchvision.models.detection import FasterRCNN
 from torchvision.models.detection.image_list import ImageList
-from torchvision.ops import box_iou
+from torchvision.models.detection.mask_rcnn import MaskRCNNPredictor
+from torchvision.ops import box_iou, roi_pool
 
 from tdt4265 import train
 from tdt4265.anchors import Anchors
 from tdt4265.models import FPN, ResNet, faster_rcnn, group_norm
 from tdt4265.models.detector import IMAGE_MEAN, IMAGE_STD
+from tdt4265.models.two_stage import CompetingPredictor, MultiScaleRoIPool
 from tdt4265.recipes import ALL_RECIPES
 
 RECIPE = ALL_RECIPES["faster_rcnn"]
@@ -146,6 +148,42 @@ def test_masks_contract():
         (found,) = model.eval()(images)
     assert len(found["boxes"]) and found["masks"].shape == (len(found["boxes"]), 1, 96, 300)
     assert found["masks"].min() >= 0 and found["masks"].max() <= 1
+
+
+def test_regions_are_pooled_from_their_level():
+    features = {str(level): torch.rand(2, 4, 32 >> level, 64 >> level) for level in range(4)}
+    regions = [torch.tensor([[3.0, 5, 40, 30], [10, 0, 250, 120]]), torch.tensor([[100.0, 40, 112, 60]])]
+    align = ALL_RECIPES["mask_rcnn"].small().build_model(num_classes=3).roi_heads.mask_roi_pool
+    pooled = MultiScaleRoIPool(align)(features, regions, [(128, 256)] * 2)
+    expected, level = [], align.map_levels(regions).tolist()
+    assert len(set(level)) > 1
+    for number, (image, region) in enumerate([(0, regions[0][0]), (0, regions[0][1]), (1, regions[1][0])]):
+        x = features[str(level[number])][image : image + 1]
+        expected.append(roi_pool(x, [region[None]], align.output_size, 1 / 4 / 2 ** level[number]))
+    torch.testing.assert_close(pooled, torch.cat(expected))
+
+
+def test_competing_masks_are_a_softmax():
+    model = ALL_RECIPES["mask_rcnn-softmax"].small().build_model(num_classes=5)
+    predictor = model.roi_heads.mask_predictor
+    assert isinstance(predictor, CompetingPredictor)
+    x = torch.randn(3, 64, 14, 14)
+    found = predictor(x).sigmoid()
+    plain = MaskRCNNPredictor.forward(predictor, x)
+    torch.testing.assert_close(found, plain.softmax(dim=1))
+    torch.testing.assert_close(found.sum(dim=1), torch.ones(3, 28, 28))
+
+
+@pytest.mark.parametrize("name", ["mask_rcnn-pool", "mask_rcnn-softmax"])
+def test_variants_of_masks_train(name):
+    model = ALL_RECIPES[name].small().build_model(num_classes=3)
+    masks = torch.zeros(2, 96, 300, dtype=torch.uint8)
+    masks[0, 20:60, 10:30], masks[1, 70:90, 60:110] = 1, 1
+    loss = model([torch.rand(3, 96, 300)], [TARGET | {"masks": masks}])["loss_mask"]
+    loss.backward()
+    assert loss.isfinite() and model.roi_heads.mask_head[0][0].weight.grad.abs().sum() > 0
+    nothing = TARGET | {"boxes": torch.zeros(0, 4), "labels": torch.zeros(0, dtype=torch.int64), "masks": masks[:0]}
+    assert model([torch.rand(3, 96, 300)], [nothing])["loss_mask"] == 0
 
 
 def test_keypoints_contract_and_objects_without_any():

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 
+import torch
 from torch import Tensor, nn
 from torchvision.models.detection import FasterRCNN
 from torchvision.models.detection.anchor_utils import AnchorGenerator
@@ -13,7 +14,7 @@ from torchvision.models.detection.image_list import ImageList
 from torchvision.models.detection.keypoint_rcnn import KeypointRCNNHeads, KeypointRCNNPredictor
 from torchvision.models.detection.mask_rcnn import MaskRCNNHeads, MaskRCNNPredictor
 from torchvision.models.detection.transform import GeneralizedRCNNTransform
-from torchvision.ops import MultiScaleRoIAlign
+from torchvision.ops import MultiScaleRoIAlign, roi_pool
 from torchvision.ops.poolers import initLevelMapper
 
 from .detector import IMAGE_MEAN, IMAGE_STD
@@ -107,7 +108,15 @@ def faster_rcnn(
     return model
 
 
-def add_masks(model: FasterRCNN, num_classes: int, *, layers: int = 4, channels: int = 256) -> FasterRCNN:
+def add_masks(
+    model: FasterRCNN,
+    num_classes: int,
+    *,
+    layers: int = 4,
+    channels: int = 256,
+    pool: str = "align",
+    competing: bool = False,
+) -> FasterRCNN:
     """Mask R-CNN (He et al. 2017, section 3): a branch that gives each found object a mask, one for each class.
 
     Training needs "masks" in the targets and gives "loss_mask" besides; detections have "masks", float [N, 1, H, W],
@@ -115,11 +124,15 @@ def add_masks(model: FasterRCNN, num_classes: int, *, layers: int = 4, channels:
 
     Args:
         model: of `faster_rcnn`, changed in place. layers, channels: of the branch's 3x3 convolutions.
+        pool: "align", or "pool" for RoIPool, which rounds (the paper's table 2c).
+        competing: the classes of a cell share one softmax; else each has its own sigmoid (table 2b).
     """
     heads, features = model.roi_heads, model.backbone.out_channels
-    heads.mask_roi_pool = _like(heads.box_roi_pool)
+    align = _like(heads.box_roi_pool)
+    heads.mask_roi_pool = MultiScaleRoIPool(align) if pool == "pool" else align
     heads.mask_head = MaskRCNNHeads(features, [channels] * layers, dilation=1)
-    heads.mask_predictor = MaskRCNNPredictor(channels, channels, num_classes)
+    predictor = CompetingPredictor if competing else MaskRCNNPredictor
+    heads.mask_predictor = predictor(channels, channels, num_classes)
     return model
 
 
@@ -137,6 +150,45 @@ def add_keypoints(model: FasterRCNN, number: int = 17, *, layers: int = 8, chann
     heads.keypoint_head = KeypointRCNNHeads(features, (channels,) * layers)
     heads.keypoint_predictor = ContiguousPredictor(channels, number)
     return model
+
+
+class MultiScaleRoIPool(nn.Module):
+    """RoIPool (Girshick 2015, https://arxiv.org/abs/1504.08083, section 2.1) where another pools by RoIAlign.
+
+    Args:
+        align: whose levels, sizes and choice of a level are taken over.
+    """
+
+    def __init__(self, align: MultiScaleRoIAlign):
+        super().__init__()
+        self.align = align
+        self.output_size = align.output_size
+
+    def forward(self, features: dict[str, Tensor], boxes: list[Tensor], image_shapes: Sequence) -> Tensor:
+        """Feature maps by name and regions [R_i, 4] of each image -> [sum of R_i, C, *output_size]."""
+        maps = [features[name] for name in self.align.featmap_names]
+        level = self.align.map_levels(boxes)
+        image = torch.cat([torch.full((len(one), 1), float(n)) for n, one in enumerate(boxes)]).to(maps[0])
+        regions = torch.cat([image, torch.cat(boxes).to(image)], dim=1)
+        pooled = maps[0].new_zeros(len(regions), maps[0].shape[1], *self.output_size)
+        for number, (x, scale) in enumerate(zip(maps, self.align.scales, strict=True)):
+            own = (level == number).nonzero()[:, 0]
+            pooled = pooled.index_copy(0, own, roi_pool(x.contiguous(), regions[own], self.output_size, scale))
+        return pooled
+
+
+class CompetingPredictor(MaskRCNNPredictor):
+    """The classes' masks as a softmax over all of them gives them, as logits, of which torchvision takes the sigmoid.
+
+    sigmoid(z_c - log sum of exp z_k over the other k) = softmax(z)_c. The loss of a cell without the object is then
+    -log(1 - softmax(z)_c), where FCN's would be that of background.
+    """
+
+    def forward(self, x: Tensor) -> Tensor:
+        logits = super().forward(x).float()
+        own = torch.eye(logits.shape[1], dtype=torch.bool, device=x.device)[None, :, :, None, None]
+        others = logits[:, None].masked_fill(own, -torch.inf).logsumexp(dim=2)
+        return logits - others
 
 
 class ContiguousPredictor(KeypointRCNNPredictor):
