@@ -1,10 +1,18 @@
 """Where the course keeps its files: the same answer whatever folder a notebook, papermill or a shell runs in."""
 
+import contextlib
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
+import filelock
+
 PARTIAL = ".partial"  # how the names of files end that are not written to their end yet
+LOCK = ".lock"  # the file by which a folder is claimed
+
+
+class FolderError(OSError):
+    """A folder that this process cannot write to, or not alone: one line that names it and the mend."""
 
 
 def assets() -> Path:
@@ -25,14 +33,14 @@ def cache() -> Path:
 def write_whole(path: str | Path, content: bytes | str | Callable[[Path], object]) -> None:
     """Write a file, and its folder where there is none; a reader finds the old file or the new one, never half of one.
 
-    It is written under another name beside its place, `.NAME.partial`, and then moved there. Where that fails the old
-    file stays; a process that is killed may leave the other one, which the next call writes over.
+    It is written under another name beside its place, `.NAME.PROCESS.partial`, and then moved there. Where that fails
+    the old file stays; a process that is killed may leave the other one (`remove_partial`).
 
     content: text (written as UTF-8), bytes, or a function that writes to the path it is given.
     """
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".{path.name}{PARTIAL}")
+    temporary = path.with_name(f".{path.name}.{os.getpid()}{PARTIAL}")
     try:
         if callable(content):
             content(temporary)
@@ -42,3 +50,31 @@ def write_whole(path: str | Path, content: bytes | str | Callable[[Path], object
     except BaseException:
         temporary.unlink(missing_ok=True)
         raise
+
+
+def remove_partial(folder: str | Path) -> None:
+    """Removes what killed processes left of files that they were writing in a folder; nobody may be writing there."""
+    for left in Path(folder).glob(f".*{PARTIAL}"):
+        left.unlink(missing_ok=True)
+
+
+@contextlib.contextmanager
+def claim(folder: str | Path) -> Iterator[None]:
+    """Makes a folder, if need be, and has it for this process alone until the end; a killed process's claim is gone.
+
+    Raises FolderError: another process has it, or it cannot be written to.
+    """
+    folder = Path(folder)
+    lock = filelock.FileLock(folder / LOCK)
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        lock.acquire(blocking=False)
+    except filelock.Timeout:
+        raise FolderError(f"{folder}: another process writes there; wait for its end, or give another folder") from None
+    except OSError as error:
+        raise FolderError(f"{folder}: cannot be written to ({error.strerror or error}); give another folder") from None
+    try:
+        remove_partial(folder)
+        yield
+    finally:
+        lock.release()

@@ -7,11 +7,12 @@ goes on to the very result it would have had, and augmentation does not depend o
 
 from __future__ import annotations
 
+import contextlib
 import json
 import math
 import os
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -28,7 +29,7 @@ from tqdm.auto import tqdm
 from tdt4265 import evaluation, records
 from tdt4265.contract import collate, without_crowds
 from tdt4265.devices import launch
-from tdt4265.paths import write_whole
+from tdt4265.paths import FolderError, claim, write_whole
 
 CHECKPOINT, RECORD = "checkpoint.pt", "record.jsonl"  # what a run leaves in its folder
 
@@ -99,7 +100,7 @@ def fit(
         workers: processes that read frames; None: none for a few frames, else up to 4 (8 with a GPU).
 
     Raises:
-        TrainingError: the folder holds another run.
+        TrainingError: the folder holds another run, another process writes there, or it can't be written to.
         DeviceError: the devices are not there.
         FloatingPointError: a loss or a gradient is not finite; the line names epoch, batch and frames. The last epoch's
             checkpoint and record stay as they were.
@@ -111,30 +112,31 @@ def fit(
     optimizer = make_optimizer(model, config)
     header = {**records.environment(fabric.device), **(header or {}), "training": asdict(config), "epochs": epochs}
     header |= {"seed": seed, "processes": fabric.world_size, "precision": _precision(fabric)}
-    record = _open_run(folder, header, resume, model, optimizer, fabric)
-    wrapped, wrapped_optimizer = set_up(model, optimizer, fabric)
-    workers = _default_workers(len(train), fabric) if workers is None else workers
-    frames = math.ceil(len(train) / fabric.world_size) * fabric.world_size
-    done = len(record.epochs)
-    hidden = fabric.global_rank > 0
-    with tqdm(total=epochs * frames, initial=done * frames, unit="frame", mininterval=1, disable=hidden) as bar:
-        for epoch in range(done + 1, epochs + 1):
-            bar.set_description(f"epoch {epoch}/{epochs}")
-            started = time.perf_counter()
-            loader = make_loader(train, config.batch_size, seed, epoch, workers, fabric)
-            rates = learning_rates(config, len(loader), epochs)[epoch - 1]
-            losses = _train_epoch(wrapped, wrapped_optimizer, loader, rates, config.clip_norm, epoch, fabric, bar)
-            line = {"epoch": epoch, "loss": sum(losses.values()), "losses": losses, "lr": rates[-1]}
-            line["frames_per_second"] = frames / (time.perf_counter() - started)
-            if val is not None:
-                _share_buffers(model, fabric)
-                line |= evaluate(model, val, batch_size=config.batch_size, workers=workers).as_dict()
-            line["seconds"] = time.perf_counter() - started
-            record.epochs.append(line)
-            if fabric.global_rank == 0:
-                _save(folder, record, model, optimizer, fabric)
-                bar.write(_summary(line, epochs))
-    return record
+    with _claim(folder, fabric):
+        record = _open_run(folder, header, resume, model, optimizer, fabric)
+        wrapped, wrapped_optimizer = set_up(model, optimizer, fabric)
+        workers = _default_workers(len(train), fabric) if workers is None else workers
+        frames = math.ceil(len(train) / fabric.world_size) * fabric.world_size
+        done = len(record.epochs)
+        hidden = fabric.global_rank > 0
+        with tqdm(total=epochs * frames, initial=done * frames, unit="frame", mininterval=1, disable=hidden) as bar:
+            for epoch in range(done + 1, epochs + 1):
+                bar.set_description(f"epoch {epoch}/{epochs}")
+                started = time.perf_counter()
+                loader = make_loader(train, config.batch_size, seed, epoch, workers, fabric)
+                rates = learning_rates(config, len(loader), epochs)[epoch - 1]
+                losses = _train_epoch(wrapped, wrapped_optimizer, loader, rates, config.clip_norm, epoch, fabric, bar)
+                line = {"epoch": epoch, "loss": sum(losses.values()), "losses": losses, "lr": rates[-1]}
+                line["frames_per_second"] = frames / (time.perf_counter() - started)
+                if val is not None:
+                    _share_buffers(model, fabric)
+                    line |= evaluate(model, val, batch_size=config.batch_size, workers=workers).as_dict()
+                line["seconds"] = time.perf_counter() - started
+                record.epochs.append(line)
+                if fabric.global_rank == 0:
+                    _save(folder, record, model, optimizer, fabric)
+                    bar.write(_summary(line, epochs))
+        return record
 
 
 def set_up(model: nn.Module, optimizer: Optimizer, fabric: lightning.Fabric) -> tuple[nn.Module, Optimizer]:
@@ -313,9 +315,27 @@ def _summary(line: dict, epochs: int) -> str:
 # behind is written anew from it.
 
 
+@contextlib.contextmanager
+def _claim(folder: Path, fabric: lightning.Fabric) -> Iterator[None]:
+    """The folder for this run alone. The first process claims it, and where it can't, all of them say why."""
+    with contextlib.ExitStack() as held:
+        refusal = None
+        if fabric.global_rank == 0:
+            try:
+                if folder.exists() and not folder.is_dir():
+                    raise FolderError(f"{folder}: is a file; give a folder as --output-dir")
+                held.enter_context(claim(folder))
+            except FolderError as error:
+                refusal = str(error)
+        if refusal := fabric.broadcast(refusal):
+            raise TrainingError(refusal)
+        yield
+
+
 def _save(
     folder: Path, record: records.Record, model: nn.Module, optimizer: Optimizer, fabric: lightning.Fabric
 ) -> None:
+    """Raises TrainingError where it can't be written, on a full disk say: the epoch before stays as it was."""
     state = {
         "model": model.state_dict(),
         "optimizer": optimizer.state_dict(),
@@ -323,8 +343,13 @@ def _save(
         "header": record.header,
         "epochs": record.epochs,
     }
-    write_whole(folder / CHECKPOINT, lambda path: torch.save(state, path))
-    record.write(folder / RECORD)
+    try:
+        write_whole(folder / CHECKPOINT, lambda path: torch.save(state, path))
+        record.write(folder / RECORD)
+    except (OSError, RuntimeError) as error:  # torch's writer says RuntimeError
+        reason = os.strerror(error.errno) if getattr(error, "errno", None) else "is the disk full?"
+        mend = "make room, and go on from the epoch before with --resume"
+        raise TrainingError(f"{folder}: epoch {len(record.epochs)} can't be saved ({reason}); {mend}") from error
 
 
 def _open_run(
@@ -332,8 +357,6 @@ def _open_run(
 ) -> records.Record:
     """A new record, or that of the run in `folder` with its last state loaded into model and optimizer."""
     header = json.loads(json.dumps(header))  # as it will be read back: tuples are lists, keys are text
-    if folder.exists() and not folder.is_dir():
-        raise TrainingError(f"{folder}: is a file; give a folder as --output-dir")
     if not resume:
         if (folder / CHECKPOINT).exists() or (folder / RECORD).exists():
             raise TrainingError(f"{folder}: holds a run already; go on with --resume, or give another --output-dir")

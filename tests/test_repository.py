@@ -105,7 +105,7 @@ IMPORTS = {
     "training": {"contract", "devices", "evaluation", "paths", "records"},
     "plots": {"evaluation"},
     "notebook": set(),
-    "exercises": set(),
+    "exercises": {"boxes"},
     "recipes": {"anchors", "data", "losses", "matching", "models", "training"},
     "weights": {"paths", "recipes", "records"},
     "describe": {"recipes"},

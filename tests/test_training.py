@@ -17,6 +17,7 @@ from torch.optim.lr_scheduler import CosineAnnealingLR, LinearLR, SequentialLR
 from torch.utils.data import Dataset
 
 from tdt4265 import contract, data, devices, evaluation, records, training
+from tdt4265.paths import LOCK
 from tdt4265.recipes import ALL_RECIPES
 from tdt4265.training import TrainingConfig, TrainingError, fit
 
@@ -106,7 +107,7 @@ def assert_same_run(one: Path, other: Path):
     for key, state in first["optimizer"]["state"].items():
         assert torch.equal(state["momentum_buffer"], second["optimizer"]["state"][key]["momentum_buffer"])
     assert lines(one) == lines(other)
-    assert sorted(p.name for p in other.iterdir()) == ["checkpoint.pt", "record.jsonl"]
+    assert {p.name for p in other.iterdir()} - {LOCK} == {"checkpoint.pt", "record.jsonl"}
 
 
 @pytest.fixture(scope="module")
@@ -375,7 +376,7 @@ def test_a_gradient_that_is_not_finite_stops_the_run_too(tmp_path):
 
     with pytest.raises(FloatingPointError, match=r"epoch 1, batch 1: the gradient's norm is nan .* on the frames"):
         train(tmp_path / "run", Breaks())
-    assert not (tmp_path / "run").exists()
+    assert not (tmp_path / "run" / training.CHECKPOINT).exists()
 
 
 # Steps
@@ -544,3 +545,66 @@ def test_two_processes_take_the_step_of_one(tmp_path):
 def test_a_config_that_can_t_be_gets_one_line(setting, line):
     with pytest.raises(TrainingError, match=line):
         TrainingConfig(**setting)
+
+
+# The folder -----------------------------------------------------------------------------------------------------------
+
+
+def test_a_second_training_in_the_folder_is_refused_and_the_first_goes_on(tmp_path):
+    said = []
+
+    def interfere(index):
+        if index == 3 and not said:
+            said.append(None)
+            with pytest.raises(
+                TrainingError, match="another process writes there; wait for its end, or give"
+            ) as refusal:
+                fit(Tiny(), Frames(), None, CONFIG, epochs=1, output_dir=tmp_path, devices="cpu", workers=0)
+            said.append(str(refusal.value))
+
+    fit(Tiny(), Frames(sent=interfere), None, CONFIG, epochs=2, output_dir=tmp_path, devices="cpu", workers=0)
+    assert len(said) == 2 and "\n" not in said[1]
+    assert len(records.read(tmp_path / "record.jsonl").epochs) == 2
+
+
+@pytest.mark.parametrize("kind", ["file", "under a file", "dangling link"])
+def test_a_folder_that_cannot_be_written_to_is_refused_before_training(tmp_path, kind):
+    (tmp_path / "file").write_text("")
+    (tmp_path / "link").symlink_to(tmp_path / "nowhere" / "else")
+    folder = {"file": tmp_path / "file", "under a file": tmp_path / "file" / "run", "dangling link": tmp_path / "link"}[
+        kind
+    ]
+
+    def never(index):
+        raise AssertionError("a frame was read")
+
+    with pytest.raises(TrainingError, match=r"give (a folder|another folder)") as refusal:
+        fit(Tiny(), Frames(sent=never), None, CONFIG, epochs=1, output_dir=folder, devices="cpu", workers=0)
+    assert str(refusal.value).startswith(str(folder)) and "\n" not in str(refusal.value)
+
+
+@pytest.mark.parametrize(
+    "error", [OSError(28, "No space left on device"), RuntimeError("unexpected pos 64 vs 0\nat 5")]
+)
+def test_a_full_disk_is_one_line_and_the_epoch_before_stays(tmp_path, monkeypatch, error):
+    save, calls = torch.save, []
+
+    def fills_up(state, path):
+        calls.append(path)
+        if len(calls) == 2:
+            path.write_bytes(b"half of it")
+            raise error
+        save(state, path)
+
+    monkeypatch.setattr(training.torch, "save", fills_up)
+    with pytest.raises(
+        TrainingError, match=r"epoch 2 can't be saved \(.*\); make room, and go on .* --resume"
+    ) as refusal:
+        fit(Tiny(), Frames(), None, CONFIG, epochs=3, output_dir=tmp_path, devices="cpu", workers=0)
+    assert "\n" not in str(refusal.value) and str(tmp_path) in str(refusal.value)
+    assert not calls[1].exists() and len(training.load_checkpoint(tmp_path)["epochs"]) == 1
+    monkeypatch.setattr(training.torch, "save", save)
+    fit(Tiny(), Frames(), None, CONFIG, epochs=3, output_dir=tmp_path, devices="cpu", workers=0, resume=True)
+    fit(Tiny(), Frames(), None, CONFIG, epochs=3, output_dir=tmp_path / "other", devices="cpu", workers=0)
+    states = [training.load_checkpoint(folder)["model"] for folder in (tmp_path, tmp_path / "other")]
+    assert all(torch.equal(states[0][key], states[1][key]) for key in states[0])
