@@ -6,12 +6,16 @@ reader's function with `tdt4265.notebook.check_function(reader's, *exercises.NAM
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from typing import NamedTuple
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
+from torchvision.ops import box_iou
+
+from tdt4265.boxes import iou
 
 
 class Exercise(NamedTuple):
@@ -24,6 +28,39 @@ class Exercise(NamedTuple):
     solution: Callable
     cases: list[tuple]
     hint: str
+
+
+# 00: intersection over union ------------------------------------------------------------------------------------------
+
+
+def _overlap(one: Tensor, other: Tensor) -> Tensor:
+    return box_iou(one[None], other[None])[0, 0]
+
+
+overlap = Exercise(
+    _overlap,
+    [
+        (torch.tensor([0.0, 0, 4, 4]), torch.tensor([2.0, 2, 6, 6])),
+        (torch.tensor([1.0, 1, 9, 9]), torch.tensor([3.0, 4, 5, 6])),
+        (torch.tensor([0.0, 0, 4, 4]), torch.tensor([4.0, 0, 8, 4])),
+        (torch.tensor([0.0, 0, 2, 2]), torch.tensor([5.0, 7, 9, 9])),
+    ],
+    "Boxes may lie apart: what they share has no negative sides.",
+)
+
+
+# 06: the spread of weights before a leaky ReLU ------------------------------------------------------------------------
+
+
+def _leaky_sigma(n: int, a: float) -> float:
+    return nn.init.calculate_gain("leaky_relu", a) / math.sqrt(n)
+
+
+leaky_sigma = Exercise(
+    _leaky_sigma,
+    [(2304, 0.0), (576, 0.1), (64, 0.5), (9, 1.0)],
+    "The negative half of z is multiplied by a, so its mean square by a².",
+)
 
 
 # 07: parameters that no gradient reaches ------------------------------------------------------------------------------
@@ -103,6 +140,39 @@ ratio_fit = Exercise(
 )
 
 
+# 10: soft suppression -------------------------------------------------------------------------------------------------
+
+
+def _soft_nms(scores: Tensor, overlap: Tensor) -> Tensor:
+    scores, waiting = scores.clone(), list(range(len(scores)))
+    while waiting:
+        best = max(waiting, key=lambda i: scores[i])
+        waiting.remove(best)
+        for i in waiting:
+            if overlap[best, i] > 0.5:
+                scores[i] *= 1 - overlap[best, i]
+    return scores
+
+
+def _overlapping(generator: torch.Generator, number: int) -> tuple[Tensor, Tensor]:
+    corner = 20 * torch.rand(number, 2, generator=generator)
+    boxes = torch.cat([corner, corner + 20 + 10 * torch.rand(number, 2, generator=generator)], dim=1)
+    return torch.rand(number, generator=generator), iou(boxes, boxes)
+
+
+soft_nms = Exercise(
+    _soft_nms,
+    [
+        (torch.tensor([0.9, 0.8, 0.7]), torch.tensor([[1.0, 0.6, 0.1], [0.6, 1.0, 0.55], [0.1, 0.55, 1.0]])),
+        (torch.tensor([0.5, 0.9]), torch.tensor([[1.0, 0.5], [0.5, 1.0]])),
+        (torch.tensor([0.3, 0.8, 0.9]), torch.tensor([[1.0, 0.7, 0.0], [0.7, 1.0, 0.9], [0.0, 0.9, 1.0]])),
+        _overlapping(_generator, 12),
+        (torch.zeros(0), torch.zeros(0, 0)),
+    ],
+    "A score that was lowered may lose its turn: look for the best one anew each time.",
+)
+
+
 # 11: a turn after which no box lies across the seam -------------------------------------------------------------------
 
 
@@ -120,4 +190,24 @@ quiet_turn = Exercise(
         (torch.tensor([[4.0, 0, 9, 2], [8, 0, 13, 2], [14, 0, 18, 2]]), 16),
     ],
     "After a turn by k a box begins at (x1 + k) modulo the width and is as wide as before.",
+)
+
+
+# 14: mean and variance of values that several processes hold ----------------------------------------------------------
+
+
+def _pool_statistics(counts: Tensor, means: Tensor, variances: Tensor) -> Tensor:
+    shares = counts / counts.sum()
+    mean = (shares * means).sum()
+    return torch.stack([mean, (shares * (variances + (means - mean) ** 2)).sum()])
+
+
+pool_statistics = Exercise(
+    _pool_statistics,
+    [
+        (torch.tensor([2, 2]), torch.tensor([2.0, 6]), torch.tensor([1.0, 1])),
+        (torch.tensor([4, 1]), torch.tensor([0.0, 10]), torch.tensor([3.0, 0])),
+        (torch.tensor([5, 3, 9]), torch.tensor([1.0, -2, 4]), torch.tensor([0.5, 2, 8])),
+    ],
+    "Each process counts by its share of the values; add the variance of the means.",
 )

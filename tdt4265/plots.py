@@ -406,3 +406,217 @@ def seam(
     axes[0, 0].set_ylabel("row (pixels)", fontsize=9)
     _legend(axes[0, 0], categories, shown)
     return figure
+
+
+def views(panels: Sequence[tuple[str, torch.Tensor, torch.Tensor, torch.Tensor]], *, columns: int = 1) -> Figure:
+    """Images with boxes, `columns` of them side by side.
+
+    panels: (title, image [3, h, w], boxes [N, 4], labels [N]), of which the first channel is drawn.
+    """
+    rows = -(-len(panels) // columns)
+    width = WIDTH / columns
+    height = max(width * image.shape[-2] / image.shape[-1] for _, image, _, _ in panels)
+    figsize = (WIDTH, 0.3 + rows * (0.4 + height))
+    figure, axes = plt.subplots(rows, columns, figsize=figsize, layout="constrained", squeeze=False)
+    for ax in axes.flat[len(panels) :]:
+        ax.axis("off")
+    for ax, (title, image, boxes, labels) in zip(axes.flat, panels, strict=False):
+        _strip(ax, _gray(image, "intensity"), 0, image.shape[-1])
+        draw_boxes(ax, boxes, labels)
+        for outline in ax.patches:
+            outline.set_linewidth(1.4 if columns == 1 else 1.0)  # the boxes are smaller, too
+        ax.set_title(title, fontsize=9, loc="left")
+    for ax in axes[-1]:
+        ax.set_xlabel("column (pixels)", fontsize=9)
+    for ax in axes[:, 0]:
+        ax.set_ylabel("row", fontsize=9)
+    return figure
+
+
+def pixel_values(pixels: torch.Tensor, means: Sequence[float]) -> Figure:
+    """What images [N, 3, H, W] hold: a histogram a channel, `means` (0 to 1) dashed, and the mean of each row."""
+    figure, axes = plt.subplots(1, 4, figsize=(WIDTH, 3.4), layout="constrained")
+    rows = range(pixels.shape[2])
+    for channel, (ax, name) in enumerate(zip(axes, CHANNELS, strict=False)):
+        ax.hist(pixels[:, channel].flatten() * 255, bins=64, range=(0, 256), color="#4f8dff", density=True)
+        ax.axvline(255 * means[channel], color="black", linestyle="--", linewidth=1)
+        ax.set(title=name, xlabel="value (0 to 255)", yticks=[])
+        axes[3].plot(pixels[:, channel].mean(dim=(0, 2)), rows, label=name)
+    axes[0].set_ylabel("share of pixels")
+    nothing = (pixels[:, CHANNELS.index("range")] == 0).float().mean(dim=(0, 2))
+    axes[3].plot(nothing, rows, label="share of 0 in the range", color="black", linestyle=":")
+    axes[3].set(ylim=(pixels.shape[2], 0), xlim=(0, 1), title="by row", xlabel="mean, 0 to 1", ylabel="row (pixels)")
+    axes[3].legend(fontsize=7, loc="lower right")
+    return figure
+
+
+def box_sizes(boxes: pd.DataFrame, categories: Mapping[int, str], sides: Sequence[int] = (16, 32, 96)) -> Figure:
+    """Labels (`Labels.boxes()`): left width and height, right the areas of each class; dashed: areas of `sides`².
+
+    Every third box is drawn.
+    """
+    figure, (left, right) = plt.subplots(1, 2, figsize=(WIDTH, 4.4), layout="constrained")
+    present = {name: label for label, name in categories.items() if (boxes.category == name).any()}
+    for name, label in present.items():
+        these = boxes[boxes.category == name][::3]
+        left.plot(these.width, these.height, ".", markersize=3, alpha=0.35, markeredgewidth=0, color=colour(label))
+        left.plot([], [], "o", markersize=5, color=colour(label), label=name)
+    width = np.geomspace(1, 1024, 50)
+    for side in sides:
+        left.plot(width, side**2 / width, color="black", linewidth=0.8, linestyle="--")
+        right.axhline(side**2, color="black", linewidth=0.8, linestyle="--")
+    for ratio in (1, 4):
+        left.plot([2, 400], [2 * ratio, 400 * ratio], color="black", linewidth=0.8, linestyle=":")
+    left.set(xscale="log", yscale="log", xlim=(1.5, 1024), ylim=(5, 140))
+    dashed = f"dashed: areas of {', '.join(f'{side}²' for side in sides)}; dotted: squares, and 1 : 4"
+    left.set(xlabel="width (pixels)", ylabel="height (pixels)", title=dashed)
+    left.legend(fontsize=8, loc="lower right")
+    areas = [boxes.area[boxes.category == name] for name in present]
+    _spread(right, areas)
+    right.set_xticks(range(1, len(present) + 1), present, fontsize=8)
+    right.set(yscale="log", ylabel="area (square pixels)", title="area: middle half, whiskers from 5 to 95 %")
+    return figure
+
+
+def _spread(ax, values: Sequence) -> None:
+    """A box a series: the middle half, with whiskers from 5 to 95 %."""
+    style = {"medianprops": {"color": "black"}, "boxprops": {"facecolor": "#dbe6ff"}, "patch_artist": True}
+    ax.boxplot(values, whis=(5, 95), showfliers=False, widths=0.6, **style)
+
+
+def box_places(
+    boxes: pd.DataFrame, whole: pd.DataFrame, predicted: Mapping[str, tuple], categories: Mapping[int, str]
+) -> Figure:  # fmt: skip
+    """Where labels (`Labels.boxes()`) are: the row of the lower side over the height, and the columns of their centres.
+
+    whole: the labels of the first panels, of which every third is drawn. predicted: for each class that gets a panel
+    the heights, the rows predicted for them, and a name for the curve; the columns are of these classes as well.
+    """
+    shades = {name: colour(label) for label, name in categories.items()}
+    figure, axes = plt.subplots(1, len(predicted) + 1, figsize=(WIDTH, 3.8), layout="constrained")
+    for ax, (name, (height, row, label)) in zip(axes, predicted.items(), strict=False):
+        these = whole[whole.category == name][::3]
+        style = {"markersize": 3, "alpha": 0.3, "markeredgewidth": 0, "color": shades[name]}
+        ax.plot(these.height, these.y + these.height, ".", **style)
+        ax.plot(height, row, color="black", linewidth=1.5, label=label)
+        ax.set(xlabel="height of the box (pixels)", ylabel="row of its lower side", title=name)
+        ax.set(ylim=(128, 60), xlim=(0, 64))
+        ax.legend(fontsize=8, loc="upper right")
+    middle = boxes.x + boxes.width / 2
+    centres = [middle[boxes.category == name] for name in predicted]
+    shown = {"color": [shades[name] for name in predicted], "label": list(predicted)}
+    axes[-1].hist(centres, bins=64, range=(0, 1024), stacked=True, **shown)
+    axes[-1].set(xlim=(0, 1024), xticks=range(0, 1025, 256), xlabel="column of the box's centre", ylabel="boxes")
+    axes[-1].legend(fontsize=8, ncols=2)
+    return figure
+
+
+def anchor_use(uncovered: pd.Series, overall: float, shares: Sequence[float], anchors, categories) -> Figure:
+    """Left the share of boxes without an anchor, by class and (dashed) of all; right which shapes of anchor are best.
+
+    uncovered: by class name. shares: for how many of the boxes a shape has the best IoU, in the order of
+    `anchors.sizes` (`tdt4265.anchors.Anchors`), level by level.
+    """
+    figure, (left, right) = plt.subplots(1, 2, figsize=(WIDTH, 4.0), layout="constrained", width_ratios=(1, 1.6))
+    shades = {name: colour(label) for label, name in categories.items()}
+    left.barh(uncovered.index, uncovered, color=[shades[name] for name in uncovered.index])
+    left.axvline(overall, color="black", linestyle="--", linewidth=1)
+    left.set(xlim=(0, 1), xlabel="share without an anchor at IoU 0.5 (dashed: all)")
+    left.invert_yaxis()
+    shapes = [(level, *size) for level, sizes in enumerate(anchors.sizes) for size in sizes]
+    right.bar(range(len(shapes)), shares, color=[plt.cm.viridis(level / len(anchors.sizes)) for level, *_ in shapes])
+    names = [f"{width:.0f} x {height:.0f}" for _, height, width in shapes]
+    right.set_xticks(range(len(shapes)), names, rotation=90, fontsize=7)
+    right.set(ylabel="share of the boxes it is best for", title="shapes of anchor, width x height; a colour a level")
+    return figure
+
+
+def through_layers(
+    panels: Mapping[str, Mapping[str, tuple]], places: Sequence[str], predicted: Mapping[str, tuple]
+) -> Figure:  # fmt: skip
+    """How large a signal (left) and its gradient (right) are along a network, log scale; a row a panel.
+
+    panels: title -> {name: (of the signal, of the gradient)}, a number a place. predicted: the same for the first
+    panel, dotted.
+    """
+    share = {"sharex": True, "sharey": True, "squeeze": False}
+    figure, axes = plt.subplots(len(panels), 2, figsize=(WIDTH, 2.8 * len(panels)), layout="constrained", **share)
+    for row, (title, lines) in zip(axes, panels.items(), strict=True):
+        for column, (ax, way) in enumerate(zip(row, ("signal", "gradient, goes from right to left"), strict=True)):
+            for (name, both), marker in zip(lines.items(), "os^D", strict=False):
+                ax.plot(places, both[column], marker=marker, markersize=6, label=name)
+            ax.set(yscale="log", ylabel="root mean square")
+            ax.set_title(f"{title}: {way}", fontsize=10)
+            ax.grid(alpha=0.3)
+    for column, ax in enumerate(axes[0]):
+        for number, both in enumerate(predicted.values()):
+            label = "predicted" if number == 0 else None
+            ax.plot(places, both[column], ":", color="black", linewidth=1.2, label=label)
+    axes[0, 0].legend(fontsize=8, loc="lower left")
+    return figure
+
+
+def over(
+    x: Sequence[float], curves: Mapping[str, Sequence[float]], xlabel: str, *, span: tuple[float, float] | None = None,
+    marks: Mapping[str, tuple[float, str]] | None = None,
+) -> Figure:  # fmt: skip
+    """What follows from one number, a panel a curve. curves: label -> a value for each x.
+
+    span: from where to where x is shaded. marks: for a curve's label the height of a dashed line, and its text.
+    """
+    figure, axes = plt.subplots(1, len(curves), figsize=(WIDTH, 3.4), layout="constrained", squeeze=False)
+    for ax, (label, values) in zip(axes[0], curves.items(), strict=True):
+        ax.plot(x, values, color="#4f8dff", linewidth=2)
+        ax.set(xlabel=xlabel, ylabel=label, xlim=(min(x), max(x)))
+        ax.grid(alpha=0.3)
+        if span is not None:
+            ax.axvspan(*span, color="#ffd76b", alpha=0.5)
+        if marks and label in marks:
+            height, text = marks[label]
+            ax.axhline(height, color="black", linestyle="--", linewidth=1)
+            ax.annotate(text, (x[0], height), (4, 3), textcoords="offset points", fontsize=9)
+    return figure
+
+
+def sharing_cubes(shared: Mapping[str, torch.Tensor]) -> Figure:
+    """Which cells of a batch of feature maps a norm puts together: a cube each, as in Wu and He 2018, figure 2.
+
+    shared: title -> bool [images, channels, cells], those that share their mean with the last image's last cell of
+    channel 0 (dark). Rows and columns of a map are one axis.
+    """
+    style = {"layout": "constrained", "subplot_kw": {"projection": "3d"}, "squeeze": False}
+    figure, axes = plt.subplots(1, len(shared), figsize=(WIDTH, 3.3), **style)
+    for ax, (title, together) in zip(axes[0], shared.items(), strict=True):
+        faces = np.where(together.numpy(), "#4f8dff", "#eef2f7")
+        faces[-1, 0, -1] = "#12305f"
+        ax.voxels(np.ones(together.shape, bool), facecolors=faces, edgecolor="#44546a", linewidth=0.6, shade=False)
+        ax.set(xticks=[], yticks=[], zticks=[], title=title)
+        names = {"xlabel": "images", "ylabel": "channels", "zlabel": "rows x columns"}
+        for setter, name in names.items():
+            getattr(ax, f"set_{setter}")(name, labelpad=-12, fontsize=9)
+        ax.set_box_aspect(together.shape, zoom=0.95)
+    return figure
+
+
+def loss_shares(ways: Mapping[str, torch.Tensor], positive: torch.Tensor) -> Figure:
+    """How the anchors share a loss, as in Lin et al. 2017, figure 4: the sum so far, from the easiest anchor on.
+
+    ways: name -> each anchor's loss, float [N]. positive: bool [N]; the others are background, which the last panel
+    shows from the hardest anchor on.
+    """
+    figure, axes = plt.subplots(1, 3, figsize=(WIDTH, 3.6), layout="constrained")
+    groups = {"positive": positive, "background": ~positive}
+    for name, loss in ways.items():
+        for ax, group in zip(axes, groups.values(), strict=False):
+            sums = loss[group].sort().values.cumsum(0)
+            ax.plot(torch.linspace(0, 1, len(sums)), sums / sums[-1], label=name)
+        sums = loss[~positive].sort(descending=True).values.cumsum(0)
+        axes[2].plot(torch.arange(1, len(sums) + 1), sums / sums[-1])
+    for ax, (name, group) in zip(axes, groups.items(), strict=False):
+        ax.set(xlabel=f"share of the {int(group.sum()):,} {name} anchors, easiest first", ylabel="share of their loss")
+    axes[2].set(xlabel="background anchors, hardest first", ylabel="share of their loss", xscale="log")
+    axes[2].axhline(0.9, color="black", linewidth=0.8, linestyle=":")
+    for ax in axes:
+        ax.grid(alpha=0.3)
+    axes[0].legend(fontsize=8)
+    return figure

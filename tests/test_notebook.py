@@ -3,6 +3,7 @@
 import copy
 import itertools
 import json
+import math
 from pathlib import Path
 
 import nbformat
@@ -79,7 +80,7 @@ def test_an_exercise_takes_its_solution_as_a_notebook_prints_it(name, capsys):
     lines = "\n".join("".join(cell["source"]) for cell in cells).splitlines()
     asked = next(n for n, line in enumerate(lines) if line == f"check_function({name}, *exercises.{name})")
     start = next(n for n in range(asked, len(lines)) if lines[n].startswith(f"def {name}("))
-    names = {"torch": torch, "F": torch.nn.functional}
+    names = {"math": math, "torch": torch, "F": torch.nn.functional}
     exec("\n".join(itertools.takewhile(lambda line: not line.startswith("```"), lines[start:])), names)
     exercise = getattr(exercises, name)
     notebook.check_function(names[name], *exercise)

@@ -149,3 +149,86 @@ def test_seam_puts_both_edges_together(image):
         assert drawn == {(-24, 24, False), (0, 10, False), (-24, 34, True)}
         shown = ax.images[0].get_array()
         assert (shown == torch.cat([image[0, :, -128:], image[0, :, :128]], dim=1).numpy()).all()
+
+
+def test_views_show_each_image_with_its_own_boxes(image):
+    none = torch.zeros(0, 4), torch.zeros(0, dtype=torch.int64)
+    panels = [("one", image, TARGET["boxes"], TARGET["labels"]), ("two", image[:, :, :512], *none)]
+    figure = plots.views(panels, columns=2)
+    one, two = figure.axes
+    assert len(rectangles(one)) == 2 and not rectangles(two)
+    assert one.get_title(loc="left") == "one" and one.get_xlim() == (0, 1024) and two.get_xlim() == (0, 512)
+
+
+def test_pixel_values_have_a_histogram_a_channel_and_means_by_row(image):
+    *channels, by_row = plots.pixel_values(image[None], (0.1, 0.2, 0.3)).axes
+    assert [ax.get_title() for ax in channels] == list(plots.CHANNELS)
+    assert channels[1].lines[0].get_xdata()[0] == 0.2 * 255
+    assert len(by_row.lines) == 4 and len(by_row.lines[0].get_ydata()) == image.shape[1]
+
+
+@pytest.fixture
+def labels():
+    """Nine cars and three persons, of which plots draw every third."""
+    names = ["car"] * 9 + ["person"] * 3
+    frame = pd.DataFrame({"category": names, "x": range(12), "y": 60.0, "width": 10.0, "height": 20.0})
+    return frame.assign(area=frame.width * frame.height)
+
+
+def test_box_sizes_leave_out_classes_without_a_box(labels):
+    left, right = plots.box_sizes(labels, {**CATEGORIES, 2: "truck"}).axes
+    assert [text.get_text() for text in left.get_legend().get_texts()] == ["car", "person"]
+    assert len(left.lines[0].get_xdata()) == 3
+    assert [text.get_text() for text in right.get_xticklabels()] == ["car", "person"]
+
+
+def test_box_places_draw_the_lower_side_and_the_columns(labels):
+    car, columns = plots.box_places(labels, labels, {"car": ([5, 50], [70, 120], "a curve")}, CATEGORIES).axes
+    assert car.lines[0].get_xydata().tolist() == [[20, 80]] * 3
+    assert car.lines[1].get_xydata().tolist() == [[5, 70], [50, 120]]
+    assert sum(patch.get_height() for patch in columns.patches) == 9  # the persons have no curve
+
+
+def test_anchor_use_has_a_bar_a_class_and_a_shape():
+    anchors = Anchors((4, 8), (((20, 10),), ((16, 16), (32, 8))))
+    missed = pd.Series({"car": 0.2, "person": 0.5})
+    left, right = plots.anchor_use(missed, 0.3, [0.5, 0.3, 0.2], anchors, CATEGORIES).axes
+    assert [bar.get_width() for bar in left.patches] == [0.2, 0.5]
+    assert [to_hex(bar.get_facecolor()) for bar in left.patches] == [plots.colour(1), plots.colour(7)]
+    assert [text.get_text() for text in right.get_xticklabels()] == ["10 x 20", "16 x 16", "8 x 32"]
+
+
+def test_through_layers_draws_both_ways_and_the_prediction_above():
+    measured = {"wide": ([1, 2, 4], [4, 2, 1]), "narrow": ([1, 0.5, 0.25], [0.25, 0.5, 1])}
+    figure = plots.through_layers({"plain": measured, "with norm": measured}, ["in", "1", "2"], measured)
+    signal, gradient, *below = figure.axes
+    assert [len(ax.lines) for ax in (signal, gradient, *below)] == [4, 4, 2, 2]
+    assert gradient.lines[0].get_ydata().tolist() == [4, 2, 1] and signal.get_yscale() == "log"
+    assert [text.get_text() for text in signal.get_legend().get_texts()] == ["wide", "narrow", "predicted"]
+
+
+def test_over_marks_and_shades():
+    curves = {"loss": [3, 2, 1], "share": [0.1, 0.2, 0.3]}
+    loss, share = plots.over([0, 1, 2], curves, "variance", span=(0.5, 1), marks={"share": (0.25, "the report")}).axes
+    assert loss.get_ylabel() == "loss" and len(loss.lines) == 1 and len(share.lines) == 2
+    assert [text.get_text() for text in share.texts] == ["the report"] and not loss.texts
+    assert len(loss.patches) == len(share.patches) == 1
+
+
+def test_cells_that_share_a_mean_are_coloured():
+    together = torch.zeros(2, 3, 2, dtype=torch.bool)
+    together[-1, 0] = True
+    figure = plots.sharing_cubes({"InstanceNorm": together})
+    (ax,) = figure.axes
+    # the upper of the two cells is the one asked about; of the lower one, two of its six faces lie outside
+    colours = [to_hex(faces.get_facecolor()[0]) for faces in ax.collections]
+    assert ax.get_title() == "InstanceNorm" and colours.count("#4f8dff") == 1 and colours.count("#12305f") == 1
+    assert len(colours) == 12  # every cell of so small a cube is seen from outside
+
+
+def test_loss_shares_begin_with_the_easiest_anchors_and_end_with_the_whole_loss():
+    loss, positive = torch.tensor([1.0, 3, 4, 2]), torch.tensor([True, True, False, False])
+    easiest, background, hardest = plots.loss_shares({"one": loss}, positive).axes
+    assert easiest.lines[0].get_ydata().tolist() == [0.25, 1]
+    assert background.lines[0].get_ydata() == pytest.approx([1 / 3, 1])
+    assert hardest.lines[0].get_ydata() == pytest.approx([2 / 3, 1])
