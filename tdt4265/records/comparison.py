@@ -18,6 +18,9 @@ TABLE_MARKS = ("<!-- records -->", "<!-- /records -->")
 TRANSFER_MARKS = ("<!-- transfer -->", "<!-- /transfer -->")
 
 
+ENOUGH_SEEDS = 3  # with fewer nothing is told apart
+
+
 @dataclass(frozen=True)
 class Difference:
     """How much better the second of two recipes is: mAP over the classes with enough objects, means over the seeds.
@@ -25,7 +28,7 @@ class Difference:
     Attributes:
         map: on all clips of val.
         low, high: the 95 % interval over clips, both recipes scored on the same resamples.
-        seeds_agree: every seed of the one is above every seed of the other.
+        seeds_agree: there are `ENOUGH_SEEDS` of each, and every seed of the one is above every seed of the other.
     """
 
     map: float
@@ -57,7 +60,8 @@ def difference(first: Sequence[Record], second: Sequence[Record]) -> Difference:
 def compare(ours: Sequence[float], theirs: Sequence[float], one: np.ndarray, other: np.ndarray) -> Difference:
     """The same from figures: mAP of the seeds of two detectors, and [seeds, R] of each on the same R resamples."""
     low, high = interval(np.mean(other, axis=0) - np.mean(one, axis=0))
-    agree = bool(max(ours) < min(theirs) or max(theirs) < min(ours))
+    enough = min(len(ours), len(theirs)) >= ENOUGH_SEEDS
+    agree = enough and bool(max(ours) < min(theirs) or max(theirs) < min(ours))
     return Difference(float(np.mean(theirs) - np.mean(ours)), low, high, agree)
 
 
