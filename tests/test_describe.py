@@ -48,6 +48,6 @@ def test_command_line(capsys):
 
 def test_unknown_recipe(capsys):
     assert describe.main(["retinet"]) == 2
-    story = "ssd, augmentation, fpn, focal_loss, retinanet, initialization, anchor_tuning, auto_anchors"
+    story = "ssd, augmentation, fpn, focal_loss, retinanet, initialization, anchor_tuning, bifpn, auto_anchors, ring"
     names = f"{story}, {', '.join(VARIANTS)}"
     assert capsys.readouterr().err == f"no recipe 'retinet': choose one of {names}\n"
