@@ -200,7 +200,7 @@ class Masks:
 
     layers: int = 4
     channels: int = 256
-    pool: str = "align"
+    rounded: bool = False
     competing: bool = False
 
     def add_to(self, model: nn.Module, num_classes: int) -> None:
@@ -734,7 +734,7 @@ VARIANTS = {
             replace(faster_rcnn, name=f"mask_rcnn{name}", title=f"Mask R-CNN on ResNet-34 with FPN{title}", masks=masks)
             for name, title, masks in (
                 ("", "", Masks()),
-                ("-pool", ", RoIPool", Masks(pool="pool")),
+                ("-pool", ", RoIPool", Masks(rounded=True)),
                 ("-softmax", ", classes that compete", Masks(competing=True)),
             )
         ),

@@ -161,6 +161,8 @@ def test_recipes_are_told_apart_by_the_resamples_they_share():
     assert (found.map, found.low, found.high) == pytest.approx((0.03, 0.03, 0.03)) and found.told_apart
     assert str(found) == "+0.030 (+0.030 to +0.030): better"
     assert str(records.difference(strong, weak)).endswith(": worse")
+    for few, many in ((weak[:2], strong), (weak, strong[:2])):
+        assert not records.difference(few, many).told_apart  # as far apart, but two seeds are too few
     elsewhere = [measured(score, other_luck) for score in (0.13, 0.14, 0.15)]
     found = records.difference(weak, elsewhere)  # the same gap, but each with its own luck
     assert found.map == pytest.approx(0.03) and found.low < 0 < found.high and found.seeds_agree

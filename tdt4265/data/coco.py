@@ -265,10 +265,10 @@ def read_split(folder: Path, split: str, tasks: Sequence[str] = ("bbox",)) -> La
     content["annotations"], empty = with_sides(content["annotations"])
     if empty:
         print(f"{found.labels}: boxes without width or height, left out: {empty}")
-    check_images(found.labels, content["images"])
-    for image in content["images"]:
+    coco = checked(found.labels, content)
+    for image in coco["images"]:
         image["file_name"] = f"{found.images}/{image['file_name']}"
-    return Labels(found.labels, checked(found.labels, content), has_clips=False)
+    return Labels(found.labels, coco, has_clips=False)
 
 
 def checked(path: Path, content: object) -> dict:

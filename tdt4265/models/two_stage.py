@@ -114,7 +114,7 @@ def add_masks(
     *,
     layers: int = 4,
     channels: int = 256,
-    pool: str = "align",
+    rounded: bool = False,
     competing: bool = False,
 ) -> FasterRCNN:
     """Mask R-CNN (He et al. 2017, section 3): a branch that gives each found object a mask, one for each class.
@@ -124,12 +124,12 @@ def add_masks(
 
     Args:
         model: of `faster_rcnn`, changed in place. layers, channels: of the branch's 3x3 convolutions.
-        pool: "align", or "pool" for RoIPool, which rounds (the paper's table 2c).
+        rounded: pool regions by RoIPool, which rounds them to whole cells, in place of RoIAlign (table 2c).
         competing: the classes of a cell share one softmax; else each has its own sigmoid (table 2b).
     """
     heads, features = model.roi_heads, model.backbone.out_channels
     align = _like(heads.box_roi_pool)
-    heads.mask_roi_pool = MultiScaleRoIPool(align) if pool == "pool" else align
+    heads.mask_roi_pool = MultiScaleRoIPool(align) if rounded else align
     heads.mask_head = MaskRCNNHeads(features, [channels] * layers, dilation=1)
     predictor = CompetingPredictor if competing else MaskRCNNPredictor
     heads.mask_predictor = predictor(channels, channels, num_classes)
