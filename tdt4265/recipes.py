@@ -189,9 +189,11 @@ class Regions:
     """A second stage: regions pooled from the features, and two fully connected layers on them."""
 
     representation: int = 1024  # outputs of each layer
+    proposals: int = 2000  # kept for training
+    drawn: int = 512  # of them, to train the second stage on
 
     def small(self) -> Regions:
-        return Regions(representation=128)
+        return Regions(representation=128, proposals=500, drawn=128)
 
 
 @dataclass(frozen=True)
@@ -346,7 +348,13 @@ class TwoStage(Recipe):
             raise ValueError(f"{self.name}: a two-stage detector needs a pyramid, all levels of one number of channels")
         pyramid = self.pyramid.build(backbone.out_channels)
         model = models.faster_rcnn(
-            backbone, pyramid, self.anchors, num_classes, representation=self.regions.representation
+            backbone,
+            pyramid,
+            self.anchors,
+            num_classes,
+            representation=self.regions.representation,
+            proposals=self.regions.proposals,
+            regions=self.regions.drawn,
         )
         for branch in filter(None, (self.masks, self.keypoints)):
             branch.add_to(model, num_classes)

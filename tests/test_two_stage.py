@@ -70,6 +70,17 @@ def test_proposals_start_from_the_courses_anchors(model):
     assert len(one) == RECIPE.anchors.count((128, 256))
 
 
+def test_training_draws_regions_from_as_many_proposals_as_the_recipe_says():
+    whole, small = (recipe.build_model(num_classes=3, pretrained=False) for recipe in (RECIPE, RECIPE.small()))
+    reference = torchvision.models.detection.fasterrcnn_resnet50_fpn(weights=None, weights_backbone=None)
+    for detector, proposals, regions in ((whole, 2000, 512), (small, 500, 128), (reference, 2000, 512)):
+        detector.rpn.train()
+        assert detector.rpn.pre_nms_top_n() == detector.rpn.post_nms_top_n() == proposals
+        assert detector.roi_heads.fg_bg_sampler.batch_size_per_image == regions
+        detector.rpn.eval()
+        assert detector.rpn.pre_nms_top_n() == detector.rpn.post_nms_top_n() == 1000
+
+
 def test_learns_one_frame():
     torch.manual_seed(0)
     backbone = ResNet(10, (16, 16, 16, 16), (16, 16), group_norm)
@@ -179,7 +190,8 @@ def test_variants_of_masks_train(name):
     model = ALL_RECIPES[name].small().build_model(num_classes=3)
     masks = torch.zeros(2, 96, 300, dtype=torch.uint8)
     masks[0, 20:60, 10:30], masks[1, 70:90, 60:110] = 1, 1
-    loss = model([torch.rand(3, 96, 300)], [TARGET | {"masks": masks}])["loss_mask"]
+    with torch.autocast("cpu", torch.bfloat16):  # as on CPUs that are fast in it
+        loss = model([torch.rand(3, 96, 300)], [TARGET | {"masks": masks}])["loss_mask"]
     loss.backward()
     assert loss.isfinite() and model.roi_heads.mask_head[0][0].weight.grad.abs().sum() > 0
     nothing = TARGET | {"boxes": torch.zeros(0, 4), "labels": torch.zeros(0, dtype=torch.int64), "masks": masks[:0]}

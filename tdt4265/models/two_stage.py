@@ -73,6 +73,8 @@ def faster_rcnn(
     num_classes: int,
     *,
     representation: int = 1024,
+    proposals: int = 2000,
+    regions: int = 512,
     roi_levels: int = 4,
 ) -> FasterRCNN:
     """Faster R-CNN (Ren et al. 2015, https://arxiv.org/abs/1506.01497) on a pyramid, under torchvision's contract.
@@ -85,6 +87,8 @@ def faster_rcnn(
         anchors: what the proposals start from, `anchors.Anchors`, of as many anchors a cell on each level.
         num_classes: background counted.
         representation: outputs of the two fully connected layers that see a pooled region.
+        proposals: kept for training, of each level before suppression and of an image after it; evaluation keeps 1000.
+        regions: drawn from an image's proposals to train the second stage on, at most a quarter of them objects.
         roi_levels: regions are pooled from this many of the finest levels.
 
     Raises:
@@ -103,6 +107,9 @@ def faster_rcnn(
         box_head=TwoMLPHead(features.out_channels * ROI_SIZE**2, representation),
         box_predictor=FastRCNNPredictor(representation, num_classes),
         box_detections_per_img=200,
+        rpn_pre_nms_top_n_train=proposals,
+        rpn_post_nms_top_n_train=proposals,
+        box_batch_size_per_image=regions,
     )
     model.transform = NormalizeAndBatch(size_divisible=max(anchors.strides))
     return model
@@ -166,7 +173,8 @@ class MultiScaleRoIPool(nn.Module):
 
     def forward(self, features: dict[str, Tensor], boxes: list[Tensor], image_shapes: Sequence) -> Tensor:
         """Feature maps by name and regions [R_i, 4] of each image -> [sum of R_i, C, *output_size]."""
-        maps = [features[name] for name in self.align.featmap_names]
+        # In float32: torchvision has no RoIPool for bfloat16, and casts to float32 by itself for RoIAlign only.
+        maps = [features[name].float() for name in self.align.featmap_names]
         level = self.align.map_levels(boxes)
         image = torch.cat([torch.full((len(one), 1), float(n)) for n, one in enumerate(boxes)]).to(maps[0])
         regions = torch.cat([image, torch.cat(boxes).to(image)], dim=1)
