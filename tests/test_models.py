@@ -22,6 +22,7 @@ from tdt4265.models import (
     Gaussian,
     Head,
     Kaiming,
+    NarrowBackbone,
     ResNet,
     Timm,
     Xavier,
@@ -54,12 +55,18 @@ def target(boxes, labels):
 # Backbones and pyramids
 
 
-@pytest.mark.parametrize("backbone", [BasicBackbone(8), ResNet(18, (8, 8, 16, 16), (16, 24)), ResNet(10)])
+@pytest.mark.parametrize("backbone", [BasicBackbone(8), NarrowBackbone(), ResNet(18, (8, 8, 16, 16), (16, 24)), ResNet(10)])
 def test_feature_maps_have_the_strides_and_channels_they_say(backbone):
     with torch.no_grad():
         maps = backbone(torch.zeros(1, 3, 128, 1024))
     assert [tuple(x.shape[-2:]) for x in maps] == SHAPES
     assert [x.shape[1] for x in maps] == backbone.out_channels
+
+
+def test_the_narrow_trunk_has_three_channels_and_hardly_any_parameters():
+    trunk = NarrowBackbone()
+    assert sum(p.numel() for p in trunk.parameters()) == 7 * 3 * (3 * 3 * 9 + 3)
+    assert {layer.out_channels for layer in trunk.modules() if isinstance(layer, nn.Conv2d)} == {3}
 
 
 @pytest.mark.parametrize("depth", [18, 50])

@@ -1,6 +1,6 @@
 """Detectors of replaceable parts: image -> backbone -> (pyramid) -> head -> losses, or detections."""
 
-from .backbones import BasicBackbone, CutResNet, ResNet, Timm
+from .backbones import BasicBackbone, CutResNet, NarrowBackbone, ResNet, Timm
 from .detector import Detector
 from .heads import Head
 from .initialization import Gaussian, Kaiming, Xavier, initialize
@@ -19,6 +19,7 @@ __all__ = [
     "Gaussian",
     "Head",
     "Kaiming",
+    "NarrowBackbone",
     "ResNet",
     "ResizedFPN",
     "RingDetector",

@@ -9,6 +9,7 @@ from __future__ import annotations
 import http.client
 import importlib
 import socket
+from itertools import pairwise
 from pathlib import Path
 
 import timm
@@ -56,6 +57,36 @@ class BasicBackbone(nn.Module):
 
     def forward(self, images: Tensor) -> list[Tensor]:
         """[B, 3, H, W] -> six feature maps [B, out_channels[i], H / 2^(i+2), W / 2^(i+2)]."""
+        features, x = [], images
+        for level in self.levels:
+            x = level(x)
+            features.append(x)
+        return features
+
+
+class NarrowBackbone(nn.Module):
+    """A trunk that lets almost nothing through: blocks of three 3x3 convolutions with ReLU, the last of stride 2.
+
+    All blocks give the same few channels, so that a cell of stride 32 keeps three numbers of the 3,072 in its 32 x 32
+    pixels. No norm, no shortcut.
+
+    Args:
+        channels: of every convolution.
+    """
+
+    def __init__(self, channels: int = 3):
+        super().__init__()
+        widths = [3, *[channels] * 7]
+        blocks = [
+            nn.Sequential(*_conv(before, width, 3), *_conv(width, width, 3), *_conv(width, width, 3, stride=2))
+            for before, width in pairwise(widths)
+        ]
+        self.levels = nn.ModuleList([nn.Sequential(*blocks[:2]), *blocks[2:]])
+        self.out_channels = [channels] * 6
+        self.strides = [4, 8, 16, 32, 64, 128]
+
+    def forward(self, images: Tensor) -> list[Tensor]:
+        """[B, 3, H, W] -> six feature maps [B, channels, ceil(H / 2^(i+2)), ceil(W / 2^(i+2))]."""
         features, x = [], images
         for level in self.levels:
             x = level(x)
