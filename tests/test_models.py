@@ -55,7 +55,10 @@ def target(boxes, labels):
 # Backbones and pyramids
 
 
-@pytest.mark.parametrize("backbone", [BasicBackbone(8), NarrowBackbone(), ResNet(18, (8, 8, 16, 16), (16, 24)), ResNet(10)])
+TRUNKS = [BasicBackbone(8), NarrowBackbone(), ResNet(18, (8, 8, 16, 16), (16, 24)), ResNet(10)]
+
+
+@pytest.mark.parametrize("backbone", TRUNKS)
 def test_feature_maps_have_the_strides_and_channels_they_say(backbone):
     with torch.no_grad():
         maps = backbone(torch.zeros(1, 3, 128, 1024))
