@@ -13,9 +13,11 @@ import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
 import torch
+from matplotlib.colors import to_rgba
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.patches import FancyBboxPatch, Rectangle
+from matplotlib.patheffects import withStroke
 from matplotlib.ticker import FixedLocator, MaxNLocator, NullLocator, ScalarFormatter
 
 from tdt4265.evaluation import hits
@@ -32,13 +34,28 @@ def colour(label: int) -> str:
     return COLOURS[label % len(COLOURS)]
 
 
+# Neighbours among COCO's 17 keypoints, which are drawn with a line between them.
+LIMBS = ((15, 13), (13, 11), (16, 14), (14, 12), (11, 12), (5, 11), (6, 12), (5, 6), (5, 7), (6, 8), (7, 9), (8, 10))
+LIMBS += ((1, 2), (0, 1), (0, 2), (1, 3), (2, 4), (3, 5), (4, 6))
+
+
+def is_panorama(image: torch.Tensor) -> bool:
+    """Whether an image [..., H, W] is drawn as a panorama: strips of one channel, not one picture in colour."""
+    return image.shape[-1] >= 4 * image.shape[-2]
+
+
 def _gray(image: torch.Tensor, channel: str) -> np.ndarray:
     pixels = torch.as_tensor(image).detach().cpu().float().numpy()
     return np.moveaxis(pixels, 0, -1) if channel == "all" else pixels[CHANNELS.index(channel)]
 
 
+def _first(image: torch.Tensor) -> np.ndarray:
+    """What is drawn of an image where the figure does not ask for a channel: a panorama's intensity, else colours."""
+    return _gray(image, "intensity" if is_panorama(image) else "all")
+
+
 def _strip(ax, pixels: np.ndarray, left: int, right: int) -> None:
-    """Shows the columns left..right of a panorama, with their numbers."""
+    """Shows the columns left..right of an image, with their numbers."""
     height = pixels.shape[0]
     ax.imshow(
         pixels[:, left:right],
@@ -53,25 +70,91 @@ def _strip(ax, pixels: np.ndarray, left: int, right: int) -> None:
     ax.tick_params(labelsize=8)
 
 
-def draw_boxes(ax, boxes, labels, scores=None, dashed: bool = False) -> None:
-    """Outlines boxes [N, 4] on axes in pixel coordinates, in their classes' colours; scores where there is room."""
+def _strips(image: torch.Tensor, copies: int = 1, rows: int | None = None) -> tuple[Figure, list]:
+    """A figure in which an image is drawn `copies` times: (axes, left column, right column), strip by strip.
+
+    rows: strips that an image is cut into; None: two for a panorama, else one.
+    """
+    height, width = image.shape[-2:]
+    rows = rows or (2 if is_panorama(image) else 1)
+    beside = 1 if is_panorama(image) else copies  # ordinary pictures stand side by side
+    inches = WIDTH if is_panorama(image) else min(WIDTH / beside, 7.0 * rows * width / height)
+    count = rows * copies // beside
+    figsize = (inches * beside, 0.6 + count * (0.3 + inches * rows * height / width))
+    figure, axes = plt.subplots(count, beside, figsize=figsize, layout="constrained", squeeze=False)
+    edges = [row * width // rows for row in range(rows + 1)]
+    return figure, [(ax, *edges[n // copies : n // copies + 2]) for n, ax in enumerate(axes.flat)]
+
+
+def draw_boxes(
+    ax, boxes, labels, scores=None, dashed: bool = False, *, categories: Mapping[int, str] | None = None
+) -> None:  # fmt: skip
+    """Outlines boxes [N, 4] on axes in pixel coordinates, in their classes' colours; scores where there is room.
+
+    categories: names of the classes, written before the scores.
+    """
     boxes, labels = torch.as_tensor(boxes).tolist(), torch.as_tensor(labels).tolist()
-    for index, ((x1, y1, x2, y2), label) in enumerate(zip(boxes, labels, strict=True)):
-        ax.add_patch(
-            Rectangle(
-                (x1, y1),
-                x2 - x1,
-                y2 - y1,
-                fill=False,
-                linewidth=1.4,
-                edgecolor=colour(label),
-                linestyle=(0, (2, 1.5)) if dashed else "solid",
-            )
-        )
-        if scores is not None and x2 - x1 >= 12:  # on narrower ones the figures would cover each other
-            text = f"{float(scores[index]):.2f}"
-            ground = {"facecolor": "black", "alpha": 0.7, "pad": 0.6, "linewidth": 0}
-            ax.text(x1, y1 - 1, text, fontsize=7.5, color=colour(label), va="bottom", clip_on=True, bbox=ground)
+    for (x1, y1, x2, y2), label in zip(boxes, labels, strict=True):
+        style = {"edgecolor": colour(label), "linestyle": (0, (2, 1.5)) if dashed else "solid"}
+        ax.add_patch(Rectangle((x1, y1), x2 - x1, y2 - y1, fill=False, linewidth=1.4, **style))
+    if scores is not None:
+        names = {} if categories is None else categories
+        pairs = zip(labels, torch.as_tensor(scores).tolist(), strict=True)
+        texts = [f"{names.get(label, '')} {score:.2f}".strip() for label, score in pairs]
+        _write(ax, boxes, texts, [colour(label) for label in labels])
+
+
+FONT = 10  # points, of what is written beside boxes
+
+
+def _write(ax, boxes: Sequence[Sequence[float]], texts: Sequence[str], colours: Sequence[str]) -> None:
+    """A text above each box, or below it where another stands there, or none where neither has room."""
+    (left, right), (bottom, top) = ax.get_xlim(), ax.get_ylim()
+    pixels_a_point = (right - left) / (ax.get_position().width * ax.figure.get_figwidth() * 72)
+    height, taken = 1.3 * FONT * pixels_a_point, []
+    for (x1, y1, x2, y2), text, shade in zip(boxes, texts, colours, strict=True):
+        width = 0.62 * FONT * len(text) * pixels_a_point
+        x = min(max(x1, left), right - width)
+        for y in (y1 - height, y2):
+            place = (x, y, x + width, y + height)
+            room = top <= y and y + height <= bottom and x1 < right and x2 > left
+            if room and not any(_overlap(place, other) for other in taken):
+                taken.append(place)
+                ground = {"facecolor": "black", "alpha": 0.7, "pad": 0.6, "linewidth": 0}
+                style = {"fontsize": FONT, "color": shade, "va": "center", "clip_on": True, "bbox": ground}
+                ax.text(x, y + height / 2, text, **style)
+                break
+
+
+def _overlap(one: Sequence[float], other: Sequence[float]) -> bool:
+    return one[0] < other[2] and other[0] < one[2] and one[1] < other[3] and other[1] < one[3]
+
+
+def draw_masks(ax, masks, labels) -> None:
+    """Tints the masks' pixels in their classes' colours. masks: [N, H, W], an object where it is at least 0.5."""
+    masks = torch.as_tensor(masks).detach().cpu().reshape(-1, *torch.as_tensor(masks).shape[-2:]) >= 0.5
+    limits = ax.get_xlim(), ax.get_ylim()
+    tint = np.zeros((*masks.shape[-2:], 4))
+    for mask, label in zip(masks.numpy(), torch.as_tensor(labels).tolist(), strict=True):
+        tint[mask] = to_rgba(colour(label), 0.55)
+    ax.imshow(tint, extent=(0, masks.shape[-1], masks.shape[-2], 0), aspect="equal", interpolation="nearest")
+    ax.set(xlim=limits[0], ylim=limits[1])
+
+
+def draw_keypoints(ax, keypoints, labels) -> None:
+    """Keypoints [N, P, 3] that are labelled or found (visibility above 0) as dots, COCO's 17 with lines between them.
+
+    Whole numbers are the middles of pixels, as in COCO.
+    """
+    for points, label in zip(torch.as_tensor(keypoints).tolist(), torch.as_tensor(labels).tolist(), strict=True):
+        seen = {n: (x + 0.5, y + 0.5) for n, (x, y, visible) in enumerate(points) if visible > 0}
+        for pair in LIMBS if len(points) == 17 else ():
+            if seen.keys() >= set(pair):
+                style = {"color": colour(label), "linewidth": 1.3, "path_effects": [withStroke(linewidth=2.4, foreground="black")]}
+                ax.plot(*zip(*(seen[n] for n in pair), strict=True), **style)
+        if seen:
+            dots = {"markersize": 3, "markeredgewidth": 0.5, "markeredgecolor": "black", "color": "white"}
+            ax.plot(*zip(*seen.values(), strict=True), "o", **dots)
 
 
 def _legend(ax, categories: Mapping[int, str], labels: set[int]) -> None:
@@ -110,26 +193,34 @@ def panorama(
     labels=None,
     scores=None,
     *,
+    masks=None,
+    keypoints=None,
     categories: Mapping[int, str],
     title: str = "",
-    channel: str = "intensity",
-    rows: int = 2,
+    channel: str | None = None,
+    rows: int | None = None,
 ) -> Figure:
-    """One panorama with boxes, cut into `rows` strips of equal width so that boxes a few pixels wide can be seen.
+    """One image with boxes; a panorama is cut into strips of equal width, so that boxes a few pixels wide can be seen.
 
-    channel: "intensity", "ambient", "range" or "all" (the three as red, green, blue).
+    masks: [N, H, W] of the boxes. keypoints: [N, P, 3] of the boxes.
+    channel: "intensity", "ambient", "range" or "all" (the three as red, green, blue); None: a panorama's intensity,
+    and an ordinary picture's colours.
+    rows: strips; None: two for a panorama.
     """
     boxes = torch.zeros(0, 4) if boxes is None else boxes
     labels = torch.zeros(0, dtype=torch.int64) if labels is None else labels
-    pixels, width = _gray(image, channel), image.shape[-1]
-    height = 0.6 + rows * (0.35 + WIDTH * rows * image.shape[-2] / width)
-    figure, axes = plt.subplots(rows, 1, figsize=(WIDTH, height), layout="constrained", squeeze=False)
-    for row, ax in enumerate(axes[:, 0]):
-        _strip(ax, pixels, row * width // rows, (row + 1) * width // rows)
-        draw_boxes(ax, boxes, labels, scores)
-    axes[-1, 0].set_xlabel("column (pixels)", fontsize=9)
-    _legend(axes[0, 0], categories, set(torch.as_tensor(labels).tolist()))
-    axes[0, 0].set_title(title, fontsize=10, loc="right")
+    pixels = _first(image) if channel is None else _gray(image, channel)
+    figure, strips = _strips(image, rows=rows)
+    for ax, left, right in strips:
+        _strip(ax, pixels, left, right)
+        if masks is not None:
+            draw_masks(ax, masks, labels)
+        draw_boxes(ax, boxes, labels, scores, categories=categories)
+        if keypoints is not None:
+            draw_keypoints(ax, keypoints, labels)
+    strips[-1][0].set_xlabel("column (pixels)", fontsize=9)
+    _legend(strips[0][0], categories, set(torch.as_tensor(labels).tolist()))
+    strips[0][0].set_title(title, fontsize=10, loc="right")
     return figure
 
 
@@ -142,24 +233,23 @@ def detections(
     threshold: float = 0.3,
     title: str = "",
 ) -> Figure:
-    """Ground truth (dashed, above) and detections that score at least `threshold` (solid, below), strip by strip."""
+    """Ground truth (dashed) and detections that score at least `threshold` (solid): below it, strip by strip, in a
+    panorama, else beside it.
+    """
     keep = prediction["scores"].cpu() >= threshold
     found, names = prediction["boxes"].cpu()[keep], prediction["labels"].cpu()[keep]
-    width, height = image.shape[-1], image.shape[-2]
-    figsize = (WIDTH, 1.0 + 4 * (0.25 + WIDTH * 2 * height / width))
-    figure, axes = plt.subplots(4, 1, figsize=figsize, layout="constrained")
-    pixels = _gray(image, "intensity")
-    for half in range(2):
-        truth_ax, found_ax = axes[2 * half], axes[2 * half + 1]
-        for ax in (truth_ax, found_ax):
-            _strip(ax, pixels, half * width // 2, (half + 1) * width // 2)
-        draw_boxes(truth_ax, target["boxes"], target["labels"], dashed=True)
-        draw_boxes(found_ax, found, names, prediction["scores"].cpu()[keep])
-        truth_ax.set_ylabel("ground truth", fontsize=9)
-        found_ax.set_ylabel(f"detections,\nscore ≥ {threshold:g}", fontsize=9)
-    axes[-1].set_xlabel("column (pixels)", fontsize=9)
-    _legend(axes[0], categories, set(torch.as_tensor(target["labels"]).tolist()) | set(names.tolist()))
-    axes[0].set_title(title, fontsize=10, loc="right")
+    figure, strips = _strips(image, copies=2)
+    for n, (ax, left, right) in enumerate(strips):
+        _strip(ax, _first(image), left, right)
+        if n % 2 == 0:
+            draw_boxes(ax, target["boxes"], target["labels"], dashed=True)
+            ax.set_ylabel("ground truth", fontsize=9)
+        else:
+            draw_boxes(ax, found, names, prediction["scores"].cpu()[keep], categories=categories)
+            ax.set_ylabel(f"detections,\nscore ≥ {threshold:g}", fontsize=9)
+    strips[-1][0].set_xlabel("column (pixels)", fontsize=9)
+    _legend(strips[0][0], categories, set(torch.as_tensor(target["labels"]).tolist()) | set(names.tolist()))
+    strips[0][0].set_title(title, fontsize=10, loc="right")
     return figure
 
 
@@ -170,7 +260,7 @@ def hits_and_misses(
     image: torch.Tensor, target: Mapping, prediction: Mapping, *, categories: Mapping[int, str],
     threshold: float = 0.3, title: str = "",
 ) -> Figure:  # fmt: skip
-    """A panorama in two strips with what a detector got right and wrong (`evaluation.hits`, IoU 0.5).
+    """An image, a panorama in two strips, with what a detector got right and wrong (`evaluation.hits`, IoU 0.5).
 
     Solid: detections that score at least `threshold`, hits in one colour, false alarms in another with the class they
     were taken for. Dashed: labels that no detection hit. What lies in a crowd is left out.
@@ -182,21 +272,19 @@ def hits_and_misses(
     taken_for = prediction["labels"][wrong].tolist()
     boxes["missed"] = torch.as_tensor(target["boxes"])[missed]
     styles = {name: {"color": c, "linestyle": "--" if name == "missed" else "-"} for name, c in VERDICTS.items()}
-    width, height = image.shape[-1], image.shape[-2]
-    figsize = (WIDTH, 0.9 + 2 * (0.25 + WIDTH * 2 * height / width))
-    figure, axes = plt.subplots(2, 1, figsize=figsize, layout="constrained")
-    for half, ax in enumerate(axes):
-        _strip(ax, _gray(image, "intensity"), half * width // 2, (half + 1) * width // 2)
+    figure, strips = _strips(image)
+    for ax, left, right in strips:
+        _strip(ax, _first(image), left, right)
         for verdict, own in boxes.items():
             for x1, y1, x2, y2 in own.tolist():
                 ax.add_patch(Rectangle((x1, y1), x2 - x1, y2 - y1, fill=False, linewidth=1.6, **styles[verdict]))
-        for (x1, y1, *_), label in zip(boxes["false alarm"].tolist(), taken_for, strict=True):
-            style = {"fontsize": 8, "va": "bottom", "clip_on": True, "color": VERDICTS["false alarm"]}
-            ax.text(x1, y1 - 1, categories.get(label, str(label)), **style)
+        texts = [categories.get(label, str(label)) for label in taken_for]
+        _write(ax, boxes["false alarm"].tolist(), texts, [VERDICTS["false alarm"]] * len(texts))
     handles = [Line2D([], [], label=f"{len(own)} {verdict}", **styles[verdict]) for verdict, own in boxes.items()]
-    axes[0].legend(handles=handles, fontsize=9, loc="lower left", bbox_to_anchor=(0, 1), ncols=3, frameon=False)
-    axes[0].set_title(title, fontsize=10, loc="right")
-    axes[-1].set_xlabel("column (pixels)", fontsize=9)
+    first, last = strips[0][0], strips[-1][0]
+    first.legend(handles=handles, fontsize=9, loc="lower left", bbox_to_anchor=(0, 1), ncols=3, frameon=False)
+    first.set_title(title, fontsize=10, loc="right")
+    last.set_xlabel("column (pixels)", fontsize=9)
     return figure
 
 
@@ -411,9 +499,10 @@ def seam(
 def views(panels: Sequence[tuple[str, torch.Tensor, torch.Tensor, torch.Tensor]], *, columns: int = 1) -> Figure:
     """Images with boxes, `columns` of them side by side.
 
-    panels: (title, image [3, h, w], boxes [N, 4], labels [N]), of which the first channel is drawn.
+    panels: (title, image [3, h, w], boxes [N, 4], labels [N]).
     """
     rows = -(-len(panels) // columns)
+    channel = "intensity" if any(is_panorama(image) for _, image, _, _ in panels) else "all"  # crops are narrower
     width = WIDTH / columns
     height = max(width * image.shape[-2] / image.shape[-1] for _, image, _, _ in panels)
     figsize = (WIDTH, 0.3 + rows * (0.4 + height))
@@ -421,7 +510,7 @@ def views(panels: Sequence[tuple[str, torch.Tensor, torch.Tensor, torch.Tensor]]
     for ax in axes.flat[len(panels) :]:
         ax.axis("off")
     for ax, (title, image, boxes, labels) in zip(axes.flat, panels, strict=False):
-        _strip(ax, _gray(image, "intensity"), 0, image.shape[-1])
+        _strip(ax, _gray(image, channel), 0, image.shape[-1])
         draw_boxes(ax, boxes, labels)
         for outline in ax.patches:
             outline.set_linewidth(1.4 if columns == 1 else 1.0)  # the boxes are smaller, too

@@ -49,7 +49,49 @@ def test_detections_below_the_threshold_are_left_out(image):
     figure = plots.detections(image, TARGET, PREDICTION, categories=CATEGORIES, threshold=0.5)
     truth, found = figure.axes[0], figure.axes[1]
     assert len(rectangles(truth)) == 2 and len(rectangles(found)) == 1
-    assert [text.get_text() for text in found.texts] == ["0.90"]
+    assert [text.get_text() for text in found.texts] == ["car 0.90"]
+
+
+def test_a_panorama_is_cut_and_gray_and_a_photograph_is_whole_and_in_colour(image):
+    photograph = torch.rand(3, 480, 640)
+    figure = plots.panorama(photograph, TARGET["boxes"], TARGET["labels"], categories=CATEGORIES)
+    (ax,) = figure.axes
+    assert ax.images[0].get_array().shape == (480, 640, 3)
+    assert figure.get_figheight() < 8 and figure.get_figwidth() <= plots.WIDTH
+    whole, cut = (plots.detections(one, TARGET, PREDICTION, categories=CATEGORIES) for one in (photograph, image))
+    assert len(whole.axes) == 2 and len(cut.axes) == 4
+    assert whole.axes[0].get_xlim() == whole.axes[1].get_xlim() == (0, 640)
+    assert [ax.get_xlim() for ax in cut.axes] == [(0, 512), (0, 512), (512, 1024), (512, 1024)]
+    assert len(plots.hits_and_misses(photograph, TARGET, PREDICTION, categories=CATEGORIES).axes) == 1
+
+
+def test_texts_do_not_cover_each_other_and_stay_in_the_picture(image):
+    boxes = torch.tensor([[100.0, 40, 110, 70], [104, 40, 114, 70], [102, 40, 112, 70], [500, 3, 512, 90]])
+    scores = torch.tensor([0.9, 0.8, 0.7, 0.6])
+    figure = plots.panorama(image, boxes, torch.tensor([7, 7, 7, 1]), scores, categories=CATEGORIES)
+    top, bottom = figure.axes
+    figure.canvas.draw()
+    assert [text.get_text() for text in top.texts] == ["person 0.90", "person 0.80", "car 0.60"]  # no room for a third
+    assert not bottom.texts
+    places = [text.get_window_extent() for text in top.texts]
+    assert not any(one.overlaps(other) for n, one in enumerate(places) for other in places[:n])
+    inside = top.get_window_extent()
+    assert all(inside.x0 - 1 <= place.x0 and place.x1 <= inside.x1 + 1 for place in places)
+
+
+def test_masks_and_keypoints_are_drawn_at_their_pixels(image):
+    masks = torch.zeros(1, 128, 1024)
+    masks[0, 60:80, 10:20] = 1
+    keypoints = torch.zeros(1, 17, 3)
+    keypoints[0, [0, 5, 6]] = torch.tensor([[3.0, 3, 0], [12, 64, 2], [17, 64, 1]])
+    found = {"masks": masks, "keypoints": keypoints}
+    figure = plots.panorama(image, TARGET["boxes"][:1], torch.tensor([7]), **found, categories=CATEGORIES)
+    ax = figure.axes[0]
+    tint = torch.as_tensor(ax.images[1].get_array().data)
+    assert torch.equal(tint[..., 3] > 0, masks[0] > 0)
+    limb, dots = ax.lines
+    assert sorted(limb.get_xdata()) == [12.5, 17.5] == sorted(dots.get_xdata())  # the first is not labelled
+    assert ax.get_xlim() == (0, 512)
 
 
 def test_channels_are_in_the_images_order(image):
