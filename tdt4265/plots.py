@@ -148,9 +148,10 @@ def draw_keypoints(ax, keypoints, labels) -> None:
     """
     for points, label in zip(torch.as_tensor(keypoints).tolist(), torch.as_tensor(labels).tolist(), strict=True):
         seen = {n: (x + 0.5, y + 0.5) for n, (x, y, visible) in enumerate(points) if visible > 0}
+        edge = [withStroke(linewidth=2.4, foreground="black")]
         for pair in LIMBS if len(points) == 17 else ():
             if seen.keys() >= set(pair):
-                style = {"color": colour(label), "linewidth": 1.3, "path_effects": [withStroke(linewidth=2.4, foreground="black")]}
+                style = {"color": colour(label), "linewidth": 1.3, "path_effects": edge}
                 ax.plot(*zip(*(seen[n] for n in pair), strict=True), **style)
         if seen:
             dots = {"markersize": 3, "markeredgewidth": 0.5, "markeredgecolor": "black", "color": "white"}
