@@ -44,6 +44,18 @@ def choose_devices(devices: str | int = "auto") -> tuple[str, int]:
     return ("cuda" if gpus else "cpu"), count
 
 
+def torch_device(device: str = "auto") -> torch.device:
+    """The device of that name; "auto": a GPU if there is one. Raises DeviceError where it is not there."""
+    if device == "auto":
+        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    try:
+        chosen = torch.device(device)
+        torch.empty(0, device=chosen)
+    except (RuntimeError, AssertionError) as error:
+        raise DeviceError(f"device is {device!r}: this machine has none of that name; use cpu, or auto") from error
+    return chosen
+
+
 def choose_precision(accelerator: str, precision: str = "auto") -> str:
     """The precision that this machine trains fastest in ("auto"), or the one asked for; one of PRECISIONS.
 

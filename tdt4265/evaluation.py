@@ -129,7 +129,7 @@ def predict(
     with evaluating(model, device) as device:
         for images, targets in DataLoader(share, batch_size, collate_fn=collate, num_workers=workers):
             for output, target in zip(model([image.to(device) for image in images]), targets, strict=True):
-                results += _coco_results(int(target["image_id"]), output)
+                results += coco_results(int(target["image_id"]), output)
     if processes > 1:
         shares = [None] * processes
         torch.distributed.all_gather_object(shares, results)
@@ -137,7 +137,8 @@ def predict(
     return results
 
 
-def _coco_results(image_id: int, output: dict[str, Tensor]) -> list[dict]:
+def coco_results(image_id: int, output: dict[str, Tensor]) -> list[dict]:
+    """What a detector found in one image, as `predict` gives it."""
     boxes = output["boxes"].float().cpu()
     boxes = torch.cat([boxes[:, :2], boxes[:, 2:] - boxes[:, :2]], dim=1).tolist()
     labels, scores = output["labels"].tolist(), output["scores"].float().tolist()

@@ -49,6 +49,30 @@ overlap = Exercise(
 )
 
 
+# 03: which pixels a cell of a feature map sees ------------------------------------------------------------------------
+
+
+def _seen_pixels(layers: list[tuple[int, int, int]], cell: int) -> tuple[int, int]:
+    first = last = cell
+    for kernel, stride, padding in reversed(layers):
+        first = first * stride - padding
+        last = last * stride - padding + kernel - 1
+    return first, last
+
+
+seen_pixels = Exercise(
+    _seen_pixels,
+    [
+        ([(3, 1, 1)], 5),
+        ([(2, 2, 0)], 5),
+        ([(3, 1, 1), (2, 2, 0), (3, 1, 1), (2, 2, 0)], 7),
+        ([(7, 2, 3), (3, 2, 1)] + 6 * [(3, 1, 1)], 133),
+        ([(7, 2, 3), (3, 2, 1)], 0),
+    ],
+    "Go down from the last layer: a cell sees the cells from stride * cell - padding on, as many as the kernel has.",
+)
+
+
 # 06: the spread of weights before a leaky ReLU ------------------------------------------------------------------------
 
 

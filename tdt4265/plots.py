@@ -110,10 +110,11 @@ FONT = 10  # points, of what is written beside boxes
 def _write(ax, boxes: Sequence[Sequence[float]], texts: Sequence[str], colours: Sequence[str]) -> None:
     """A text above each box, or below it where another stands there, or none where neither has room."""
     (left, right), (bottom, top) = ax.get_xlim(), ax.get_ylim()
-    pixels_a_point = (right - left) / (ax.get_position().width * ax.figure.get_figwidth() * 72)
+    columns = ax.get_subplotspec().get_gridspec().ncols  # the layout, and so the scale, comes later: nearly all of it
+    pixels_a_point = (right - left) / (0.95 * ax.figure.get_figwidth() / columns * 72)
     height, taken = 1.3 * FONT * pixels_a_point, []
     for (x1, y1, x2, y2), text, shade in zip(boxes, texts, colours, strict=True):
-        width = 0.62 * FONT * len(text) * pixels_a_point
+        width = 0.6 * FONT * len(text) * pixels_a_point
         x = min(max(x1, left), right - width)
         for y in (y1 - height, y2):
             place = (x, y, x + width, y + height)
@@ -709,4 +710,65 @@ def loss_shares(ways: Mapping[str, torch.Tensor], positive: torch.Tensor) -> Fig
     for ax in axes:
         ax.grid(alpha=0.3)
     axes[0].legend(fontsize=8)
+    return figure
+
+
+def grids(panels: Mapping[str, torch.Tensor], columns: int = 4) -> Figure:
+    """Small feature maps [H, W] as tables of their values, `columns` of them side by side: title -> map."""
+    rows = -(-len(panels) // columns)
+    figure, axes = plt.subplots(rows, columns, figsize=(0.75 * WIDTH, 1.9 * rows), layout="constrained", squeeze=False)
+    for ax in axes.flat:
+        ax.axis("off")
+    for ax, (title, values) in zip(axes.flat, panels.items(), strict=False):
+        ax.imshow(values.numpy(), cmap="Blues", vmin=0, vmax=1.4 * float(values.max()))
+        for (row, column), value in np.ndenumerate(values.numpy()):
+            ax.text(column, row, f"{value:g}", ha="center", va="center", fontsize=10)
+        ax.set_title(title, fontsize=10)
+    return figure
+
+
+def sensitivity(squares: Mapping[str, torch.Tensor]) -> Figure:
+    """How much each pixel changes something, a panel each: title -> squared gradient [H, W]."""
+    height, width = next(iter(squares.values())).shape
+    share = {"sharex": True, "squeeze": False}
+    figsize = (WIDTH, 0.4 + len(squares) * (0.5 + 0.85 * WIDTH * height / width))
+    figure, axes = plt.subplots(len(squares), 1, figsize=figsize, layout="constrained", **share)
+    for ax, (title, values) in zip(axes[:, 0], squares.items(), strict=True):
+        smooth = torch.nn.functional.avg_pool2d(values.sqrt()[None, None], 3, 1, 1)[0, 0]
+        style = {"cmap": "magma", "norm": "log", "vmin": 1e-4, "vmax": 1, "extent": (0, width, height, 0)}
+        mesh = ax.imshow((smooth / smooth.max()).numpy(), **style)
+        ax.set(ylabel="row (pixels)", yticks=[0, height // 2, height], facecolor="black")
+        ax.set_title(title, loc="left", fontsize=10)
+    axes[-1, 0].set_xlabel("column (pixels)")
+    figure.colorbar(mesh, ax=axes, label="size of the gradient,\nrelative to its largest (log)", shrink=0.8)
+    return figure
+
+
+LEVEL_LABELS = (1, 2, 3, 7, 5, 8)  # a level is drawn in the colour of one of these labels: they are told apart best
+
+
+def box_levels(boxes: pd.DataFrame, level, strides: Sequence[int], shares: Mapping[str, Sequence[float]]) -> Figure:
+    """Left boxes by width and height, each in the colour of its `level` [N]; right shares of the levels, side by side.
+
+    boxes: with the columns "width" and "height". shares: name -> a share for each of the `strides`.
+    """
+    figure, (left, right) = plt.subplots(1, 2, figsize=(WIDTH, 3.6), layout="constrained", width_ratios=(1.3, 1))
+    for number, stride in enumerate(strides):
+        own = boxes[np.asarray(level) == number]
+        if len(own):
+            shade = colour(LEVEL_LABELS[number])
+            left.plot(own.width, own.height, ".", markersize=5, color=shade, label=f"stride {stride}")
+    left.set(xscale="log", yscale="log", xlabel="width (pixels, log)", ylabel="height (pixels, log)")
+    left.set(facecolor="#44474d", title="boxes, by the level of their best anchor")
+    for axis in (left.xaxis, left.yaxis):
+        axis.set_major_locator(FixedLocator([2, 5, 10, 20, 50, 100, 200]))
+        axis.set_major_formatter(ScalarFormatter())
+        axis.set_minor_locator(NullLocator())
+    left.legend(fontsize=8, loc="lower right")
+    places = np.arange(len(strides))
+    for offset, (name, share), shade in zip((-0.27, 0, 0.27), shares.items(), COLOURS[3::-1], strict=False):
+        right.bar(places + offset, share, width=0.25, label=name, color=shade)
+    right.set_xticks(places, [str(stride) for stride in strides])
+    right.set(xlabel="stride of the level (pixels)", ylabel="share")
+    right.legend(fontsize=8)
     return figure

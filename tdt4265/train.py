@@ -24,6 +24,7 @@ from torch.utils.data import ConcatDataset, Dataset
 from tdt4265 import data, evaluation, intervals, records, training
 from tdt4265.describe import count_parameters
 from tdt4265.devices import DeviceError, choose_devices, choose_precision, device_name, launch
+from tdt4265.models.detector import IMAGE_MEAN, IMAGE_STD
 from tdt4265.recipes import ALL_RECIPES, Recipe
 from tdt4265.speed import measure_speed
 
@@ -256,7 +257,8 @@ def _remove_demonstration(folder: Path) -> None:
     checkpoint = folder / training.CHECKPOINT  # a run that was killed may have left it without a record
     if checkpoint.exists() and training.load_checkpoint(folder)["header"].get("protocol") == "demonstration":
         checkpoint.unlink()
-        (folder / training.RECORD).unlink(missing_ok=True)
+        for name in (training.BEST, training.RECORD):
+            (folder / name).unlink(missing_ok=True)
 
 
 def _header(settings: Settings, model: nn.Module, train: Dataset, val: Dataset) -> dict:
@@ -270,6 +272,8 @@ def _header(settings: Settings, model: nn.Module, train: Dataset, val: Dataset) 
         "weights": sum(parameter.numel() for parameter in model.parameters()),
         "imagenet": any(getattr(module, "imagenet", False) for module in model.modules()),
         "dataset": {"name": train.name, "train": _describe(train), "val": _describe(val)},
+        "classes": {str(label): name for label, name in train.categories.items()},  # as JSON will have them
+        "normalisation": {"mean": list(IMAGE_MEAN), "std": list(IMAGE_STD)},
         "repeats": settings.repeats,
         "batch_size": recipe.training.batch_size,
         "lr": recipe.training.lr,

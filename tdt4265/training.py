@@ -12,7 +12,7 @@ import json
 import math
 import os
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -31,7 +31,8 @@ from tdt4265.contract import collate, without_crowds
 from tdt4265.devices import launch
 from tdt4265.paths import FolderError, claim, write_whole
 
-CHECKPOINT, RECORD = "checkpoint.pt", "record.jsonl"  # what a run leaves in its folder
+# What a run leaves in its folder: its last epoch, to go on from; the weights of its best; its record.
+CHECKPOINT, BEST, RECORD = "checkpoint.pt", "best.pt", "record.jsonl"
 
 
 class TrainingError(ValueError):
@@ -80,6 +81,8 @@ def fit(
     workers: int | None = None,
 ) -> records.Record:
     """Train `model` in place, and leave `checkpoint.pt` and `record.jsonl` in `output_dir`, new after every epoch.
+
+    `best.pt` beside them has the weights of the epoch with the highest mAP, where epochs are evaluated.
 
     Under `torchrun` or `fabric run` every process takes `config.batch_size` frames of each step and the gradients are
     averaged: two processes of b frames step as one of 2b does where the model's loss is a mean over frames, or divided
@@ -344,6 +347,9 @@ def _save(
         "epochs": record.epochs,
     }
     try:
+        if record.final.get("map") is not None and record.best is record.final:
+            best = {key: state[key] for key in ("model", "header", "epochs")}
+            write_whole(folder / BEST, lambda path: torch.save(best, path))
         write_whole(folder / CHECKPOINT, lambda path: torch.save(state, path))
         record.write(folder / RECORD)
     except (OSError, RuntimeError) as error:  # torch's writer says RuntimeError
@@ -386,12 +392,17 @@ def _open_run(
 
 def load_checkpoint(folder: str | Path) -> dict:
     """The state that a run left in its folder: "model" (a state dict), "optimizer", "precision", "header", "epochs"."""
-    path = Path(folder) / CHECKPOINT
+    return read_checkpoint(Path(folder) / CHECKPOINT, ("model", "optimizer", "precision", "header", "epochs"))
+
+
+def read_checkpoint(path: str | Path, keys: Sequence[str] = ("model", "header", "epochs")) -> dict:
+    """What a run saved in `checkpoint.pt` or `best.pt`, on the CPU. Raises TrainingError unless it has these keys."""
+    path = Path(path)
     if not path.exists():
         raise TrainingError(f"{path}: is not there; train first")
     try:
         state = torch.load(path, map_location="cpu", weights_only=True)
-        whole = {"model", "optimizer", "precision", "header", "epochs"} <= set(state)
+        whole = set(keys) <= set(state)
     except Exception as error:  # whatever a damaged file makes of torch's reader
         raise TrainingError(f"{path}: can't be read; delete {path.parent}, or give another --output-dir") from error
     if not whole:

@@ -274,3 +274,28 @@ def test_loss_shares_begin_with_the_easiest_anchors_and_end_with_the_whole_loss(
     assert easiest.lines[0].get_ydata().tolist() == [0.25, 1]
     assert background.lines[0].get_ydata() == pytest.approx([1 / 3, 1])
     assert hardest.lines[0].get_ydata() == pytest.approx([2 / 3, 1])
+
+
+def test_grids_write_the_values_of_each_map():
+    maps = {"C1": torch.tensor([[1.0, 0], [0, 2]]), "C2": torch.tensor([[3.0]])}
+    axes = plots.grids(maps, columns=2).axes
+    assert [[text.get_text() for text in ax.texts] for ax in axes] == [["1", "0", "0", "2"], ["3"]]
+    assert [ax.get_title() for ax in axes] == ["C1", "C2"]
+
+
+def test_sensitivity_is_relative_to_the_largest_of_a_panel():
+    squares = torch.zeros(8, 64)
+    squares[4, 10] = 9.0
+    upper, lower, _bar = plots.sensitivity({"one": squares, "a hundred times": 1e4 * squares}).axes
+    for ax in (upper, lower):
+        shown = ax.images[0].get_array()
+        assert shown.max() == pytest.approx(1) and shown[4, 10] == pytest.approx(1)
+    assert lower.get_title(loc="left") == "a hundred times"
+
+
+def test_each_box_has_the_colour_of_its_level():
+    boxes = pd.DataFrame({"width": [5, 30, 6], "height": [20, 40, 21]})
+    left, right = plots.box_levels(boxes, [0, 1, 0], (4, 8), {"boxes": [2 / 3, 1 / 3], "anchors": [0.8, 0.2]}).axes
+    assert [line.get_xdata().tolist() for line in left.lines] == [[5, 6], [30]]
+    assert [line.get_color() for line in left.lines] == [plots.colour(label) for label in plots.LEVEL_LABELS[:2]]
+    assert [bar.get_height() for bar in right.patches] == pytest.approx([2 / 3, 1 / 3, 0.8, 0.2])

@@ -81,6 +81,22 @@ def test_training_draws_regions_from_as_many_proposals_as_the_recipe_says():
         assert detector.rpn.pre_nms_top_n() == detector.rpn.post_nms_top_n() == 1000
 
 
+def test_proposals_are_as_precise_under_autocast():
+    """bfloat16 has no number between 900 and 904: a box of that width there would have none, and its loss be NaN."""
+    torch.manual_seed(0)
+    model = RECIPE.small().build_model(num_classes=3).train()
+    images, box = [torch.rand(3, 128, 1024)], torch.tensor([[900.6, 40, 903.3, 49]])
+    proposed = []
+    model.rpn.register_forward_hook(lambda module, inputs, output: proposed.extend(output[0]))
+    with torch.autocast("cpu", torch.bfloat16):
+        losses = model(images, [{"boxes": box, "labels": torch.tensor([1])}])
+    assert all(loss.isfinite() for loss in losses.values())
+    (boxes,) = proposed
+    assert boxes.dtype == torch.float32
+    right = boxes[boxes[:, 0] > 512, 0]
+    assert (right % 4 != 0).float().mean() > 0.9
+
+
 def test_learns_one_frame():
     torch.manual_seed(0)
     backbone = ResNet(10, (16, 16, 16, 16), (16, 16), group_norm)

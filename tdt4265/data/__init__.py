@@ -7,10 +7,11 @@ from pathlib import Path
 
 from tdt4265 import paths
 from tdt4265.data import transforms
-from tdt4265.data.coco import CocoDetection, DataError, Labels, read_labels
+from tdt4265.data.coco import SUFFIXES, CocoDetection, DataError, Labels, natural_key, read_labels, read_pixels
 from tdt4265.data.layouts import layout
 
-__all__ = ["CocoDetection", "DataError", "Labels", "load", "read_labels", "tdt4265_folder", "transforms"]
+__all__ = ["SUFFIXES", "CocoDetection", "DataError", "Labels", "load", "natural_key", "read_labels", "read_pixels"]
+__all__ += ["source_folder", "tdt4265_folder", "transforms"]
 
 
 NAMES = ("sample", "sim", "sim-clips", "tdt4265")

@@ -22,7 +22,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import torch
-from PIL import Image, UnidentifiedImageError
+from PIL import Image, ImageOps, UnidentifiedImageError
 from pycocotools import mask as rle
 from torchvision import tv_tensors
 
@@ -327,13 +327,28 @@ def read_json(path: Path) -> object:
         raise DataError(f"{path}: not a text file: put labels in COCO format (JSON) there") from None
 
 
-def read_pixels(path: Path) -> np.ndarray:
-    """uint8 [H, W, 3] of an 8-bit image of three channels, or of one, which is repeated."""
+# The formats that images are read from, and the suffixes by which they are found in a folder.
+FORMATS = ("PNG", "JPEG", "WEBP", "BMP", "TIFF")
+SUFFIXES = (".png", ".jpg", ".jpeg", ".webp", ".bmp", ".tif", ".tiff")
+
+
+def read_pixels(path: Path, upright: bool = False) -> np.ndarray:
+    """uint8 [H, W, 3] of an image of three channels, or of one, which is repeated; 16 bits become their upper 8.
+
+    upright: turn a photograph as its EXIF entry says; labels are about the pixels as they are stored.
+
+    Raises DataError for a file that is no image of FORMATS.
+    """
     try:
-        with Image.open(path) as image:
-            return np.array(image.convert("RGB"))
-    except (OSError, SyntaxError, ValueError) as error:  # PIL says SyntaxError of a broken PNG chunk
-        raise DataError(f"{path}: cannot be decoded ({error}): replace the image") from None
+        with Image.open(path, formats=FORMATS) as image:
+            if image.mode.startswith("I"):  # PIL itself would cut the values at 255
+                image = Image.fromarray((np.asarray(image) >> 8).clip(0, 255).astype(np.uint8))
+            return np.array((ImageOps.exif_transpose(image) if upright else image).convert("RGB"))
+    except UnidentifiedImageError:
+        raise DataError(f"{path}: is no image ({', '.join(FORMATS)}): replace it") from None
+    except Exception as error:  # a damaged file makes PIL raise nearly anything
+        why = reprlib.repr(" ".join(str(error).split()))
+        raise DataError(f"{path}: cannot be decoded ({why}): replace the image") from None
 
 
 def decode_mask(segmentation: dict | list, height: int, width: int) -> np.ndarray:

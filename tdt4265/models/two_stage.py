@@ -13,6 +13,7 @@ from torchvision.models.detection.faster_rcnn import FastRCNNPredictor, TwoMLPHe
 from torchvision.models.detection.image_list import ImageList
 from torchvision.models.detection.keypoint_rcnn import KeypointRCNNHeads, KeypointRCNNPredictor
 from torchvision.models.detection.mask_rcnn import MaskRCNNHeads, MaskRCNNPredictor
+from torchvision.models.detection.rpn import RPNHead
 from torchvision.models.detection.transform import GeneralizedRCNNTransform
 from torchvision.ops import MultiScaleRoIAlign, roi_pool
 from torchvision.ops.poolers import initLevelMapper
@@ -54,6 +55,18 @@ class GridAnchors(AnchorGenerator):
     def forward(self, image_list: ImageList, feature_maps: Sequence[Tensor]) -> list[Tensor]:
         anchors = self.anchors([x.shape[-2:] for x in feature_maps], image_list.tensors.device)
         return [anchors] * len(image_list.image_sizes)
+
+
+class PreciseRPNHead(RPNHead):
+    """torchvision's, its outputs in float32 under autocast too.
+
+    Proposals are computed in the offsets' type, and bfloat16 knows every fourth number from 512 to 1024 only: boxes
+    there would lose their place, and narrow ones their width.
+    """
+
+    def forward(self, x: list[Tensor]) -> tuple[list[Tensor], list[Tensor]]:
+        logits, offsets = super().forward(x)
+        return [one.float() for one in logits], [one.float() for one in offsets]
 
 
 class NormalizeAndBatch(GeneralizedRCNNTransform):
@@ -103,6 +116,7 @@ def faster_rcnn(
     model = FasterRCNN(
         features,
         rpn_anchor_generator=GridAnchors(anchors),
+        rpn_head=PreciseRPNHead(features.out_channels, anchors.num_anchors_per_location()[0]),
         box_roi_pool=_roi_align(backbone.strides[:roi_levels], ROI_SIZE),
         box_head=TwoMLPHead(features.out_channels * ROI_SIZE**2, representation),
         box_predictor=FastRCNNPredictor(representation, num_classes),
