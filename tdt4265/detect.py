@@ -102,12 +102,12 @@ class Picture:
     image_id: int | None = None
 
 
-def pictures(given: Sequence[str]) -> tuple[list[Picture], list[dict]]:
-    """The images of files, folders and splits ("sample:val", "FOLDER:train"), and the splits' categories.
+def pictures(given: Sequence[str]) -> tuple[list[Picture], dict[str, int]]:
+    """The images of files, folders and splits ("sample:val", "FOLDER:train"), and the category ids of splits by name.
 
     Raises DetectError for what is neither, and DataError for a split that can't be read.
     """
-    found, categories = [], []
+    found, known = [], {}
     for one in given:
         path = Path(one).expanduser()
         source, colon, split = one.rpartition(":")
@@ -121,13 +121,16 @@ def pictures(given: Sequence[str]) -> tuple[list[Picture], list[dict]]:
             found.append(Picture(path.stem, one, path))
         elif colon and split in ("train", "val"):
             frames = data.CocoDetection(data.source_folder(source), split)
-            categories += [c for c in frames.labels.coco["categories"] if c not in categories]
+            ids = {name: label - frames.labels.id_shift for label, name in frames.categories.items()}
+            if any(known.get(name, label) != label for name, label in ids.items()):
+                raise DetectError(f"{one}: numbers its classes otherwise than a split before it; look at them apart")
+            known |= ids
             for image in frames.labels.coco["images"]:
                 name = image["file_name"]
                 found.append(Picture(str(Path(name).with_suffix("")), name, frames.folder / name, image["id"]))
         else:
             raise DetectError(f'{one}: no such file or folder (a split of labelled data is "sample:val", "FOLDER:val")')
-    return [replace(p, name=name) for p, name in zip(found, _different(found), strict=True)], categories
+    return [replace(p, name=name) for p, name in zip(found, _different(found), strict=True)], known
 
 
 def _different(found: Sequence[Picture]) -> Iterator[str]:
@@ -199,12 +202,12 @@ def save_clip(path: Path, frames: Sequence[np.ndarray]) -> None:
     write_whole(path, lambda place: rest[0].save(place, format="GIF", **settings))
 
 
-def save_results(out: Path, found: Sequence[tuple], named: dict[int, str], categories: Sequence[dict]) -> None:
+def save_results(out: Path, found: Sequence[tuple], named: dict[int, str], ids: dict[str, int]) -> None:
     """`results.json`, a COCO results file, and `images.json`, which says what its ids mean.
 
-    A picture of a split keeps its id there, and a class the id of that name in the split's labels.
+    named: the model's classes, {label: name}. ids: category ids by name, those of the split's labels, where a picture
+    comes from one; it keeps its own id then, too.
     """
-    ids = {category["name"]: category["id"] for category in categories}
     label_ids = {label: ids.get(name, label) for label, name in named.items()}
     known = {picture.image_id for picture, _, _ in found}
     fresh = (number for number in itertools.count(1) if number not in known)
@@ -239,14 +242,14 @@ def main(arguments: Sequence[str] | None = None) -> int:
             raise DetectError(f"--score-thresh is {options.score_thresh:g}: it is a number from 0 to 1")
         device = torch_device(options.device)
         model = weights.load(options.what)
-        given, categories = pictures(options.pictures)
+        given, ids = pictures(options.pictures)
         with claim(out):
             how = {"score_thresh": options.score_thresh, "device": device, "clip": options.gif}
             found, failures, frames = look(model, given, out, **how)
             if not found:
                 raise DetectError("none of the images can be read")
             if options.json:
-                save_results(out, found, model.categories, categories)
+                save_results(out, found, model.categories, ids)
             clip_written = options.gif and _save_clip_if_even(out / "clip.gif", frames)
     except (DetectError, weights.WeightsError, data.DataError, DeviceError, FolderError) as error:
         print(error, file=sys.stderr)

@@ -772,3 +772,37 @@ def box_levels(boxes: pd.DataFrame, level, strides: Sequence[int], shares: Mappi
     right.set(xlabel="stride of the level (pixels)", ylabel="share")
     right.legend(fontsize=8)
     return figure
+
+
+def closeups(
+    panels: Sequence[tuple[str, torch.Tensor, Mapping, tuple[int, int, int, int]]], *, columns: int = 3,
+    categories: Mapping[int, str] | None = None,
+) -> Figure:  # fmt: skip
+    """Parts of panoramas, `columns` of them side by side, with what is known of them.
+
+    panels: (title, image [3, H, W], known, (left, top, right, bottom) of the part, in pixels); known holds "labels" [N]
+    and any of "boxes" [N, 4], "masks" [N, H, W] and "keypoints" [N, P, 3]. categories: names for a legend.
+    """
+    rows = -(-len(panels) // columns)
+    height = max(WIDTH / columns * (bottom - top) / (right - left) for *_, (left, top, right, bottom) in panels)
+    figsize = (WIDTH, 0.3 + rows * (0.5 + height))
+    figure, axes = plt.subplots(rows, columns, figsize=figsize, layout="constrained", squeeze=False)
+    for ax in axes.flat[len(panels) :]:
+        ax.axis("off")
+    for ax, (title, image, known, (left, top, right, bottom)) in zip(axes.flat, panels, strict=False):
+        _strip(ax, _gray(image, "intensity"), 0, image.shape[-1])
+        ax.set(xlim=(left, right), ylim=(bottom, top), yticks=[top, (top + bottom) // 2, bottom])
+        if "masks" in known:
+            draw_masks(ax, known["masks"], known["labels"])
+        if "boxes" in known:
+            draw_boxes(ax, known["boxes"], known["labels"])
+        if "keypoints" in known:
+            draw_keypoints(ax, known["keypoints"], known["labels"])
+        ax.set_title(title, fontsize=10, loc="right")
+    for ax in axes[-1]:
+        ax.set_xlabel("column (pixels)", fontsize=9)
+    for ax in axes[:, 0]:
+        ax.set_ylabel("row (pixels)", fontsize=9)
+    if categories is not None:
+        _legend(axes[0, 0], categories, {label for _, _, known, _ in panels for label in known["labels"].tolist()})
+    return figure

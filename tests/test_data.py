@@ -101,6 +101,24 @@ def test_a_frame_without_boxes_is_kept(folder):
     assert all(target[key].shape == (0,) for key in ("labels", "area", "iscrowd"))
 
 
+def test_categories_from_0_are_counted_from_1(folder):
+    """As Roboflow and others write them: here 0 is the background, so each label is one more than its id."""
+    before = load(folder)[0]
+    lowest = min(before.categories)
+    path = folder / "train_annotations.json"
+    content = json.loads(path.read_text())
+    for one in content["categories"]:
+        one["id"] -= lowest
+    for one in content["annotations"]:
+        one["category_id"] -= lowest
+    path.write_text(json.dumps(content))
+    train, _ = load(folder)
+    assert min(train.categories) == 1 and train.labels.id_shift == 1 and before.labels.id_shift == 0
+    assert list(train.categories.values()) == list(before.categories.values())
+    names = [[one.categories[int(label)] for label in one[0][1]["labels"]] for one in (before, train)]
+    assert names[0] == names[1]
+
+
 def test_categories_count_the_background(folder):
     train, _ = load(folder)
     assert train.categories == {1: "car", 7: "person"}
@@ -505,9 +523,9 @@ BAD_LABELS = {
     "category that is a list": (lambda c: change(c, "annotations", 1, category_id=[]), "unknown category_id []"),
     "duplicate category": (lambda c: change(c, "categories", 0, id=1), "category id 1 is there twice"),
     "duplicate name": (lambda c: change(c, "categories", 0, name="car"), "category name car is there twice"),
-    "category 0": (
-        lambda c: c["categories"].append({"id": 0, "name": "bus"}),
-        "category id 0 is below 1: number categories from 1, 0 is the background",
+    "category -1": (
+        lambda c: c["categories"].append({"id": -1, "name": "bus"}),
+        "category id -1 is below 0: number categories from 1",
     ),
     "nameless category": (lambda c: change(c, "categories", 0, name=None), "category id 7: name None is not text"),
     "three numbers": (

@@ -146,3 +146,28 @@ def test_it_trains_and_is_evaluated(tmp_path):
         "toothbrush",
     }
     assert run.record.named("resampled")[-1]["clips"] == 4
+
+
+def test_roboflows_export_loads_as_it_is(tmp_path):
+    """A folder a split, its labels among the images, classes from 0."""
+    for split in ("train", "valid"):
+        (tmp_path / split).mkdir()
+        Image.new("RGB", (80, 60)).save(tmp_path / split / "photo_jpg.rf.1a2b.jpg")
+        image = {"id": 0, "file_name": "photo_jpg.rf.1a2b.jpg", "width": 80, "height": 60}
+        entry = {"id": 0, "image_id": 0, "category_id": 1, "bbox": [5, 6, 20, 30], "area": 600, "iscrowd": 0}
+        categories = [{"id": 0, "name": "things", "supercategory": "none"}, {"id": 1, "name": "dog"}]
+        content = {"images": [image], "annotations": [entry], "categories": categories}
+        (tmp_path / split / "_annotations.coco.json").write_text(json.dumps(content))
+    train_frames, val = load(tmp_path)
+    assert train_frames.file_name(0) == "train/photo_jpg.rf.1a2b.jpg" and val.file_name(0).startswith("valid/")
+    assert train_frames.categories == {1: "things", 2: "dog"}
+    assert train_frames[0][1]["labels"].tolist() == [2] and train_frames[0][1]["boxes"].tolist() == [[5, 6, 25, 36]]
+
+
+def test_yolos_layout_gets_the_line_that_converts_it(tmp_path):
+    (tmp_path / "labels" / "train").mkdir(parents=True)
+    (tmp_path / "labels" / "train" / "photo.txt").write_text("0 0.5 0.5 0.2 0.3\n")
+    (tmp_path / "data.yaml").write_text("names: [dog]\n")
+    with pytest.raises(DataError, match=rf"^{tmp_path}: is in YOLO's format: convert .*as_coco") as error:
+        load(tmp_path)
+    assert "\n" not in str(error.value)

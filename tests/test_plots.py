@@ -299,3 +299,23 @@ def test_each_box_has_the_colour_of_its_level():
     assert [line.get_xdata().tolist() for line in left.lines] == [[5, 6], [30]]
     assert [line.get_color() for line in left.lines] == [plots.colour(label) for label in plots.LEVEL_LABELS[:2]]
     assert [bar.get_height() for bar in right.patches] == pytest.approx([2 / 3, 1 / 3, 0.8, 0.2])
+
+
+def test_closeups_show_what_each_panel_has_of_its_part():
+    image, labels = torch.rand(3, 128, 1024), torch.tensor([1, 7])
+    boxes = torch.tensor([[10.0, 20, 30, 60], [30, 20, 40, 60]])
+    points = torch.zeros(2, 17, 3)
+    points[1, 0] = torch.tensor([35.0, 22, 2])
+    masks = torch.zeros(2, 128, 1024)
+    masks[0, 30:40, 12:20] = 1
+    known = {"labels": labels, "boxes": boxes}
+    more = {"labels": labels, "masks": masks, "keypoints": points}
+    figure = plots.closeups(
+        [("boxes", image, known, (0, 10, 50, 70)), ("more", image, more, (5, 10, 55, 70))], categories={1: "car"}
+    )
+    first, second, empty = figure.axes
+    assert (first.get_xlim(), first.get_ylim()) == ((0, 50), (70, 10)) and second.get_xlim() == (5, 55)
+    assert (len(first.patches), len(second.patches)) == (2, 0)
+    assert (len(first.images), len(second.images)) == (1, 2) and len(second.lines) == 1
+    assert [text.get_text() for text in first.get_legend().get_texts()] == ["car", "7"]
+    assert not empty.axison

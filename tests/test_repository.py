@@ -107,7 +107,8 @@ IMPORTS = {
     "notebook": set(),
     "exercises": {"boxes"},
     "recipes": {"anchors", "data", "losses", "matching", "models", "training"},
-    "weights": {"paths", "recipes", "records"},
+    "weights": {"models", "paths", "recipes", "records", "training"},
+    "detect": {"data", "devices", "evaluation", "paths", "plots", "results", "weights"},
     "describe": {"recipes"},
 }
 

@@ -107,7 +107,10 @@ def assert_same_run(one: Path, other: Path):
     for key, state in first["optimizer"]["state"].items():
         assert torch.equal(state["momentum_buffer"], second["optimizer"]["state"][key]["momentum_buffer"])
     assert lines(one) == lines(other)
-    assert {p.name for p in other.iterdir()} - {LOCK} == {"checkpoint.pt", "record.jsonl"}
+    assert {p.name for p in other.iterdir()} - {LOCK} == {"best.pt", "checkpoint.pt", "record.jsonl"}
+    best, again = (torch.load(folder / "best.pt", weights_only=True) for folder in (one, other))
+    assert len(best["epochs"]) == len(again["epochs"]) == 3  # of these frames the last epoch is the best
+    assert all(torch.equal(weight, again["model"][name]) for name, weight in best["model"].items())
 
 
 @pytest.fixture(scope="module")
@@ -244,8 +247,8 @@ def half_a_file(state, path):
         # An epoch has four steps, and each looks at its loss and its gradient.
         ("in the middle of an epoch", training, "_stop_unless_finite", 8 + 3, ctrl_c),
         ("in the evaluation", evaluation, "coco_metrics", 2, ctrl_c),
-        ("half-way through the checkpoint", torch, "save", 2, half_a_file),
-        ("before the checkpoint is in its place", os, "replace", 3, ctrl_c),
+        ("half-way through the checkpoint", torch, "save", 3, half_a_file),
+        ("before the checkpoint is in its place", os, "replace", 4, ctrl_c),
         ("between checkpoint and record", records.Record, "write", 2, ctrl_c),
     ],
 )

@@ -1,9 +1,13 @@
 """Trained detectors: half precision there and back, and files that do not fit."""
 
+import functools
+
 import pytest
 import torch
+from test_train import make_folder
 
-from tdt4265 import data, weights
+import tdt4265
+from tdt4265 import data, train, weights
 from tdt4265.recipes import RECIPES
 
 CLASSES = dict(enumerate(["truck", "bus", "motorcycle", "bicycle", "scooter", "person", "rider", "car"], start=1))
@@ -74,3 +78,66 @@ def test_weights_of_a_recipe_that_has_changed_are_refused(saved, tmp_path):
     weights.save(model, path, RECIPES["focal_loss"].small(), CLASSES)
     with pytest.raises(weights.WeightsError, match=r"the recipe has another anchors now; make them with"):
         weights.trained("retinanet", folder=tmp_path)
+
+
+# A run's own detector -------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def run(tmp_path, monkeypatch):
+    """A run of two epochs with a learning rate of its own, on four frames of two classes."""
+    monkeypatch.chdir(tmp_path)
+    folder = make_folder(tmp_path / "mine")
+    settings = train.resolve("ssd", epochs=2, dataset=folder, batch_size=2, lr=1e-4, output_dir="run", devices="cpu")
+    monkeypatch.setattr(train, "measure_speed", functools.partial(train.measure_speed, seconds=0.01))
+    return train.run(settings)
+
+
+def test_a_run_is_loaded_from_its_folder_or_checkpoint(run, tmp_path):
+    assert {path.name for path in (tmp_path / "run").iterdir()} >= {"best.pt", "checkpoint.pt", "record.jsonl"}
+    last = tdt4265.load("run/checkpoint.pt")
+    assert last.categories == {1: "car", 2: "bus"} and not last.training
+    for name, value in run.model.state_dict().items():
+        assert torch.equal(last.state_dict()[name], value)
+    best = torch.load("run/best.pt", weights_only=True)
+    epochs = [line["map"] for line in run.record.epochs]
+    assert best["epochs"][-1]["map"] == max(epochs) and len(best["epochs"]) == 1 + epochs.index(max(epochs))
+    for name, value in tdt4265.load("run").state_dict().items():
+        assert torch.equal(best["model"][name], value)
+    (tmp_path / "run" / "best.pt").unlink()
+    for name, value in tdt4265.load(tmp_path / "run").state_dict().items():
+        assert torch.equal(last.state_dict()[name], value)
+
+
+def test_a_recipe_is_loaded_by_its_name():
+    model = tdt4265.load("ssd", seed=0)
+    assert model.categories[1] == "car" and not model.training
+    for name, value in weights.trained("ssd").state_dict().items():
+        assert torch.equal(model.state_dict()[name], value)
+
+
+def test_runs_that_do_not_fit_are_one_line(run, tmp_path):
+    path = tmp_path / "run" / "checkpoint.pt"
+    state = torch.load(path, weights_only=True)
+
+    def refused(**header):
+        changed = {key: value for key, value in (state["header"] | header).items() if value is not None}
+        torch.save(state | {"header": changed}, path)
+        with pytest.raises(weights.WeightsError, match=r"run/checkpoint.pt: ") as error:
+            tdt4265.load("run/checkpoint.pt")
+        assert "\n" not in str(error.value)
+        return str(error.value).split(": ", 1)[1]
+
+    assert refused(classes=None) == "does not say its classes: an older version made it; train again"
+    assert refused(recipe="yolo") == "this version has no recipe 'yolo'; train again"
+    assert refused(recipe="fpn") == "the recipe fpn has another backbone now; train again"
+    assert refused(normalisation={"mean": [0, 0, 0], "std": [1, 1, 1]}).startswith("was trained on pixels of another")
+    assert refused(classes={"1": "car"}) == "does not fit the network as it is now; train again"
+    path.write_bytes(path.read_bytes()[:1000])
+    with pytest.raises(weights.WeightsError, match=r"checkpoint.pt: can't be read; give a run's folder or its check"):
+        tdt4265.load("run/checkpoint.pt")
+    with pytest.raises(weights.WeightsError, match=r"elsewhere: is no file, no folder and no recipe with weights"):
+        tdt4265.load("elsewhere")
+    (tmp_path / "hollow").mkdir()
+    with pytest.raises(weights.WeightsError, match=r"hollow/checkpoint.pt: is not there; give a run's folder"):
+        tdt4265.load("hollow")

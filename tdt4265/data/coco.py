@@ -27,7 +27,7 @@ from pycocotools import mask as rle
 from torchvision import tv_tensors
 
 from tdt4265.contract import TASKS
-from tdt4265.data.layouts import layout
+from tdt4265.data.layouts import FROM_YOLO, is_yolo, layout
 
 # Labels drawn by hand touch the border; this much beyond it, in pixels, is rounding and is clipped, more is a mistake.
 TOLERANCE = 1.0
@@ -51,11 +51,13 @@ class Labels:
     path: the file. coco: its content as a COCO dict (`info`, `images`, `annotations`, `categories`): images in time
     order, boxes clipped to the image, `area` and `iscrowd` in every annotation, annotation ids from 1.
     has_clips: image names are those of a clip's frames; otherwise each image is a clip of its own, photographs say.
+    id_shift: what was added to the file's category ids: 1 where one of them is 0, which is the background's here.
     """
 
     path: Path
     coco: dict
     has_clips: bool = True
+    id_shift: int = 0
 
     @property
     def categories(self) -> dict[int, str]:
@@ -250,12 +252,15 @@ def read_labels(path: str | Path) -> Labels:
         if not path.parent.is_dir():
             raise DataError(f"{path.parent}: no such folder: give a folder that holds {path.name} and its images")
         raise DataError(f"{path}: no such file: put the labels, in COCO format, there under this name")
-    return Labels(path, checked(path, read_json(path)))
+    content = read_json(path)
+    return Labels(path, checked(path, content), id_shift=id_shift(content["categories"]))
 
 
 def read_split(folder: Path, split: str, tasks: Sequence[str] = ("bbox",)) -> Labels:
     """The labels of a split in the folder's own layout; image names are relative to the folder. Raises DataError."""
     found = layout(folder, split, tasks)
+    if not found.labels.is_file() and is_yolo(folder):
+        raise DataError(f"{folder}: is in YOLO's format: {FROM_YOLO}")
     if not found.is_coco:
         return read_labels(found.labels)
     if not found.labels.is_file():
@@ -268,7 +273,7 @@ def read_split(folder: Path, split: str, tasks: Sequence[str] = ("bbox",)) -> La
     coco = checked(found.labels, content)
     for image in coco["images"]:
         image["file_name"] = f"{found.images}/{image['file_name']}"
-    return Labels(found.labels, coco, has_clips=False)
+    return Labels(found.labels, coco, has_clips=False, id_shift=id_shift(content["categories"]))
 
 
 def checked(path: Path, content: object) -> dict:
@@ -372,13 +377,19 @@ def normalised(content: dict) -> dict:
     sizes = {image["id"]: (image["width"], image["height"]) for image in images}
     # COCOeval reads annotation id 0 as "no match" and would count that object as missed.
     shift = max(0, 1 - min((entry["id"] for entry in content["annotations"]), default=1))
-    annotations = []
+    annotations, more = [], id_shift(content["categories"])
     for entry in content["annotations"]:
         bbox = clipped(entry["bbox"], *sizes[entry["image_id"]])
         filled = {"area": bbox[2] * bbox[3], "iscrowd": 0, **entry, "bbox": bbox, "id": entry["id"] + shift}
-        annotations.append(filled)
-    categories = sorted(content["categories"], key=lambda category: category["id"])
+        annotations.append(filled | {"category_id": entry["category_id"] + more})
+    categories = [category | {"id": category["id"] + more} for category in content["categories"]]
+    categories = sorted(categories, key=lambda category: category["id"])
     return {"info": content.get("info", {}), "images": images, "annotations": annotations, "categories": categories}
+
+
+def id_shift(categories: list[dict]) -> int:
+    """What is added to category ids so that none is 0: some tools count classes from there."""
+    return int(any(category["id"] == 0 for category in categories))
 
 
 def clipped(bbox: list[float], width: int, height: int) -> list[float]:
@@ -466,8 +477,8 @@ def check_categories(path: Path, categories: list[dict]) -> None:
     for key in ("id", "name"):
         repeated = duplicates(str(category[key]) for category in categories)
         refuse(path, (f"category {key} {value} is there twice" for value in repeated), f"every {key} must be unique")
-    low = (f"category id {category['id']} is below 1" for category in categories if category["id"] < 1)
-    refuse(path, low, "number categories from 1, 0 is the background")
+    low = (f"category id {category['id']} is below 0" for category in categories if category["id"] < 0)
+    refuse(path, low, "number categories from 1")
     nameless = (c for c in categories if not isinstance(c["name"], str))
     refuse(path, (f"category id {c['id']}: name {c['name']!r} is not text" for c in nameless), "name it")
 

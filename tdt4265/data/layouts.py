@@ -1,4 +1,4 @@
-"""Where a folder keeps the labels and images of a split: as the course has it, or as COCO is downloaded."""
+"""Where a folder keeps the labels and images of a split: as the course has it, or as COCO or Roboflow give it out."""
 
 from __future__ import annotations
 
@@ -28,7 +28,8 @@ def layout(folder: Path, split: str, tasks: Sequence[str] = ("bbox",)) -> Layout
     The course's layout is `train_annotations.json` (for the task "keypoints" `train_keypoints.json`, where there is
     one) and whatever images it names. COCO's, of any year, is
     `annotations/instances_train2017.json` (`person_keypoints_train2017.json` for the task "keypoints") and the images
-    in `train2017/`. Where a folder has neither, the course's.
+    in `train2017/`. Roboflow's COCO format is `train/_annotations.coco.json` beside its images, and `valid/` for val.
+    Where a folder has none of them, the course's.
     """
     with_points = folder / f"{split}_keypoints.json"
     if "keypoints" in tasks and with_points.is_file():
@@ -41,5 +42,18 @@ def layout(folder: Path, split: str, tasks: Sequence[str] = ("bbox",)) -> Layout
     years = [re.fullmatch(rf"instances_({split}\d*)\.json", path.name) for path in found]
     named = [match[1] for match in years if match]
     if not named:
-        return ours
+        own = {"train": "train", "val": "valid"}[split]
+        roboflow = Layout(folder / own / "_annotations.coco.json", own, is_coco=True)
+        return roboflow if roboflow.labels.is_file() else ours
     return Layout(folder / "annotations" / f"{kind}_{named[-1]}.json", named[-1], is_coco=True)
+
+
+FROM_YOLO = (
+    "convert each split with `pip install supervision`: DetectionDataset.from_yolo(IMAGES, LABELS, 'data.yaml')"
+    ".as_coco('OUT', 'OUT/train_annotations.json'), and give OUT"
+)
+
+
+def is_yolo(folder: Path) -> bool:
+    """Whether a folder looks like YOLO's: a data.yaml, and text files of labels."""
+    return any(folder.glob("*.yaml")) and any(True for _ in folder.glob("**/labels/**/*.txt"))
