@@ -1,4 +1,5 @@
-# make run   makes .venv and executes the RetinaNet notebook to runs/05_retinanet.ipynb
+# make lab   makes .venv and opens JupyterLab on a copy of the notebooks, in lab/
+# make run   makes .venv, runs a trained detector on unseen frames, and executes the RetinaNet notebook, to runs/
 # make test  makes .venv and runs the unit tests and all notebooks, strictly compared
 # make check makes .venv and runs lint and the unit tests, about a minute
 # make records  makes the recorded runs that are missing or stale, the shortest first (hours)
@@ -7,7 +8,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 READY := .venv/ready
 
-.PHONY: run test check records lint notebooks readme sample
+.PHONY: lab run test check records lint notebooks readme sample
 
 $(READY): requirements.txt pyproject.toml
 	$(PYTHON) -c "import sys; sys.version_info >= (3, 10) or sys.exit('Python 3.10 or newer is needed: make PYTHON=python3.12 ...')"
@@ -16,8 +17,15 @@ $(READY): requirements.txt pyproject.toml
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --editable .
 	touch $(READY)
 
+# Notebooks that are in lab/ already are the reader's, and stay as they are.
+lab: $(READY)
+	mkdir -p lab
+	for notebook in notebooks/*.ipynb; do test -e lab/$$(basename $$notebook) || cp $$notebook lab/; done
+	$(BIN)/jupyter lab lab
+
 run: $(READY)
 	mkdir -p runs
+	$(BIN)/python -m tdt4265.detect bifpn sample:val --out runs/detections
 	$(BIN)/papermill notebooks/05_retinanet.ipynb runs/05_retinanet.ipynb --log-output
 
 check: $(READY)
@@ -38,13 +46,9 @@ notebooks: $(READY)
 records: $(READY)
 	$(BIN)/python -m tdt4265.make_records
 
-# The tables of recorded runs and of the transfer to real frames.
+# The tables of recorded runs, the story in the README and all of them beside the records, and of the transfer.
 readme: $(READY)
-	$(BIN)/python -c "from tdt4265 import recipes, records; \
-	    table = records.markdown(records.all_records(), list(recipes.ALL_RECIPES)); \
-	    records.renew_table('README.md', table); \
-	    transfer = records.transfer_markdown('assets/records/transfer.csv'); \
-	    records.renew_table('README.md', transfer, records.TRANSFER_MARKS)"
+	$(BIN)/python tools/tables.py
 
 # The twelve simulated frames that the notebooks' default runs use, and the labels of the simulated clips.
 sample: $(READY)

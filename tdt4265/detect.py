@@ -22,6 +22,7 @@ import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
 import torch
+from matplotlib.colors import to_rgb
 from matplotlib.figure import Figure
 from PIL import Image
 from torch import Tensor, nn
@@ -92,7 +93,7 @@ class Picture:
     Attributes:
         name: where its output belongs, a path in the output folder without a suffix.
         source: what it is called in messages, as it was given.
-        path: its file.
+        path: its file, an image or a recording of many.
         image_id: its id in the labels that it comes from; None: it comes from none.
     """
 
@@ -105,17 +106,19 @@ class Picture:
 def pictures(given: Sequence[str]) -> tuple[list[Picture], dict[str, int]]:
     """The images of files, folders and splits ("sample:val", "FOLDER:train"), and the category ids of splits by name.
 
+    A recording of the sensor (`data.read_recording`) is one of them here; `opened` gives its frames.
+
     Raises DetectError for what is neither, and DataError for a split that can't be read.
     """
-    found, known = [], {}
+    found, known, suffixes = [], {}, (*data.SUFFIXES, *data.RECORDINGS)
     for one in given:
         path = Path(one).expanduser()
         source, colon, split = one.rpartition(":")
         if path.is_dir():
-            inside = sorted(p for p in path.rglob("*") if p.suffix.lower() in data.SUFFIXES and p.is_file())
+            inside = sorted(p for p in path.rglob("*") if p.suffix.lower() in suffixes and p.is_file())
             inside = sorted(inside, key=lambda p: data.natural_key(str(p.relative_to(path))))
             if not inside:
-                raise DetectError(f"{one}: holds no image ({', '.join(data.SUFFIXES)})")
+                raise DetectError(f"{one}: holds no image ({', '.join(suffixes)})")
             found += [Picture(str(p.relative_to(path).with_suffix("")), str(p), p) for p in inside]
         elif path.exists():
             found.append(Picture(path.stem, one, path))
@@ -142,6 +145,16 @@ def _different(found: Sequence[Picture]) -> Iterator[str]:
         yield name if seen[name] == 1 else f"{name}-{seen[name]}"
 
 
+def opened(picture: Picture) -> Iterator[tuple[Picture, Tensor]]:
+    """The picture and its image; of a recording each frame. Raises DataError."""
+    if picture.path.suffix.lower() not in data.RECORDINGS:
+        yield picture, as_tensor(picture.path)
+        return
+    for number, pixels in enumerate(data.read_recording(picture.path)):
+        name, source = f"{picture.name}/{number:05d}", f"{picture.source}, frame {number}"
+        yield replace(picture, name=name, source=source), as_tensor(pixels)
+
+
 def look(
     model: nn.Module, given: Sequence[Picture], out: Path, *, score_thresh: float, device: torch.device, clip: bool
 ) -> tuple[list[tuple[Picture, tuple[int, int], dict]], list[str], list[np.ndarray]]:
@@ -151,21 +164,22 @@ def look(
         (picture, (height, width), what was found) of each; a line for each that could not be read; the clip's frames.
     """
     found, failures, frames = [], [], []
-    with tqdm(given, unit="image", mininterval=0.5) as bar:
-        for picture in bar:
+    recordings = any(picture.path.suffix.lower() in data.RECORDINGS for picture in given)  # nobody knows how long
+    with tqdm(total=None if recordings else len(given), unit="image", mininterval=0.5) as bar:
+        for whole in given:
             try:
-                image = as_tensor(picture.path)
+                for picture, image in opened(whole):
+                    (one,) = detect(model, [image], score_thresh=score_thresh, device=device)
+                    figure = draw(image, one, model.categories)
+                    write_whole(out / f"{picture.name}.png", _png(figure))
+                    if clip:
+                        frames.append(_bare(figure))
+                    plt.close(figure)
+                    found.append((picture, tuple(image.shape[-2:]), one))
+                    bar.update()
             except data.DataError as error:
                 failures.append(str(error))
                 bar.write(str(error), file=sys.stderr)
-                continue
-            (one,) = detect(model, [image], score_thresh=score_thresh, device=device)
-            figure = draw(image, one, model.categories)
-            write_whole(out / f"{picture.name}.png", _png(figure))
-            if clip:
-                frames.append(_bare(figure))
-            plt.close(figure)
-            found.append((picture, tuple(image.shape[-2:]), one))
     return found, failures, frames
 
 
@@ -195,11 +209,17 @@ def _bare(figure: Figure) -> np.ndarray:
 
 
 def save_clip(path: Path, frames: Sequence[np.ndarray]) -> None:
-    """Frames [H, W, 3] of one size as an animated GIF, FRAMES_A_SECOND, of 64 colours that all share."""
-    first = Image.fromarray(frames[0]).quantize(64, method=Image.Quantize.MEDIANCUT)
-    rest = [Image.fromarray(frame).quantize(palette=first, dither=Image.Dither.NONE) for frame in frames]
-    settings = {"save_all": True, "append_images": rest[1:], "duration": 1000 // FRAMES_A_SECOND, "loop": 0}
-    write_whole(path, lambda place: rest[0].save(place, format="GIF", **settings))
+    """Frames [H, W, 3] of one size as an animated GIF, FRAMES_A_SECOND: shades of gray, and the classes' colours.
+
+    A palette made of the frames themselves would have no room for the colours of thin lines.
+    """
+    shades = [(round(255 * n / 39),) * 3 for n in range(40)]
+    colours = [tuple(round(255 * part * share) for part in to_rgb(c)) for c in plots.COLOURS for share in (1, 0.6)]
+    palette = Image.new("P", (1, 1))
+    palette.putpalette([value for colour in [*shades, *colours] for value in colour])
+    first, *rest = (Image.fromarray(f).quantize(palette=palette, dither=Image.Dither.NONE) for f in frames)
+    settings = {"save_all": True, "append_images": rest, "duration": 1000 // FRAMES_A_SECOND, "loop": 0}
+    write_whole(path, lambda place: first.save(place, format="GIF", **settings))
 
 
 def save_results(out: Path, found: Sequence[tuple], named: dict[int, str], ids: dict[str, int]) -> None:
@@ -280,7 +300,8 @@ def _save_clip_if_even(path: Path, frames: Sequence[np.ndarray]) -> bool:
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="python -m tdt4265.detect", description="Detect objects in images.")
     parser.add_argument("what", help="a recipe whose weights come with the course, a run's folder, or a checkpoint")
-    parser.add_argument("pictures", nargs="+", help="image files, folders of them, or splits as sample:val")
+    pictures = "images, recordings (.pcap, .osf), folders of them, or splits as sample:val"
+    parser.add_argument("pictures", nargs="+", help=pictures)
     parser.add_argument("--out", default="detections", help="folder of the drawn images (default: detections)")
     thresh = f"default: {SCORE_THRESH}; give 0.05 where --json shall be scored"
     parser.add_argument("--score-thresh", type=float, default=SCORE_THRESH, help=thresh)

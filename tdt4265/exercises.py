@@ -217,6 +217,43 @@ quiet_turn = Exercise(
 )
 
 
+# 13: masks compared by their run lengths ------------------------------------------------------------------------------
+
+
+def _run_iou(one: Tensor, other: Tensor) -> Tensor:
+    ends = torch.cat([one.cumsum(0), other.cumsum(0)]).unique()
+    length = ends.diff(prepend=ends.new_zeros(1))
+    a, b = (torch.searchsorted(counts.cumsum(0), ends) % 2 == 1 for counts in (one, other))
+    return length[a & b].sum() / length[a | b].sum()
+
+
+run_iou = Exercise(
+    _run_iou,
+    [
+        (torch.tensor([3, 2, 1, 1, 4, 1]), torch.tensor([3, 3, 6])),
+        (torch.tensor([0, 5, 7]), torch.tensor([2, 6, 4])),
+        (torch.tensor([0, 12]), torch.tensor([12])),
+        (torch.tensor([4, 4, 4]), torch.tensor([0, 4, 4, 4])),
+        (torch.tensor([100, 3, 125, 3, 125, 3, 665]), torch.tensor([101, 4, 124, 4, 124, 4, 663])),
+    ],
+    "Add the counts up: between two neighbouring ends of runs, of either mask, nothing changes.",
+)
+
+
+# 12: the loss of a classifier that starts at a prior ------------------------------------------------------------------
+
+
+def _untrained_loss(num_classes: int, objects: float, prior: float) -> float:
+    return -(1 - objects) * math.log(1 - prior) - objects * math.log(prior / (num_classes - 1))
+
+
+untrained_loss = Exercise(
+    _untrained_loss,
+    [(9, 0.25, 8 / 9), (9, 0.25, 0.01), (81, 0.0, 0.01), (91, 1.0, 0.5), (2, 0.1, 0.1)],
+    "A background region costs -ln(1 - prior); an object -ln of what its own class has of the prior.",
+)
+
+
 # 14: mean and variance of values that several processes hold ----------------------------------------------------------
 
 

@@ -764,9 +764,10 @@ def box_levels(boxes: pd.DataFrame, level, strides: Sequence[int], shares: Mappi
         axis.set_major_locator(FixedLocator([2, 5, 10, 20, 50, 100, 200]))
         axis.set_major_formatter(ScalarFormatter())
         axis.set_minor_locator(NullLocator())
-    left.legend(fontsize=8, loc="lower right")
+    left.legend(fontsize=8, loc="upper left")
     places = np.arange(len(strides))
-    for offset, (name, share), shade in zip((-0.27, 0, 0.27), shares.items(), COLOURS[3::-1], strict=False):
+    blues = ("#12305f", "#7f9bc7", "#c4c4c4")  # none of them a level's colour
+    for offset, (name, share), shade in zip((-0.27, 0, 0.27), shares.items(), blues, strict=False):
         right.bar(places + offset, share, width=0.25, label=name, color=shade)
     right.set_xticks(places, [str(stride) for stride in strides])
     right.set(xlabel="stride of the level (pixels)", ylabel="share")
@@ -804,5 +805,14 @@ def closeups(
     for ax in axes[:, 0]:
         ax.set_ylabel("row (pixels)", fontsize=9)
     if categories is not None:
-        _legend(axes[0, 0], categories, {label for _, _, known, _ in panels for label in known["labels"].tolist()})
+        _legend(axes[0, 0], categories, set().union(*(_labels_within(known, window) for _, _, known, window in panels)))
     return figure
+
+
+def _labels_within(known: Mapping, window: tuple[int, int, int, int]) -> set[int]:
+    """The labels of the boxes that reach into a window, or all of them where there are no boxes."""
+    labels = torch.as_tensor(known["labels"])
+    if "boxes" in known:
+        boxes, edges = torch.as_tensor(known["boxes"]).as_subclass(torch.Tensor).cpu(), torch.tensor(window)
+        labels = labels.cpu()[((boxes[:, :2] < edges[2:]) & (boxes[:, 2:] > edges[:2])).all(dim=1)]
+    return set(labels.tolist())

@@ -192,6 +192,8 @@ def run(settings: Settings) -> Run:
     with fabric.rank_zero_first(), silence:
         train, val = data.load(settings.dataset, tasks=recipe.tasks)
         test = None if settings.test is None else _test_frames(settings.test)
+        if getattr(recipe, "ring", False):
+            _check_ring(recipe, [train, val] if test is None else [train, val, test])
         torch.manual_seed(settings.seed)
         model = recipe.build_model(num_classes=train.num_classes)
     if demonstration:
@@ -223,6 +225,17 @@ def run(settings: Settings) -> Run:
         speed = measure_speed(model, images=frames)
         record.add("speed", {"batches": speed.to_dict("records")})
     return Run(model, record, train, val, settings)
+
+
+def _check_ring(recipe: Recipe, datasets: Sequence[data.CocoDetection]) -> None:
+    widths = {image["width"] for dataset in datasets for image in dataset.coco["images"]}
+    cell = max(recipe.anchors.strides)
+    if len(widths) > 1 or any(width % cell for width in widths):
+        wide = ", ".join(map(str, sorted(widths)[:4]))
+        raise SettingsError(
+            f"{recipe.name}: images {wide} pixels wide: a ring is one multiple of {cell} columns wide; "
+            "give panoramas, or another recipe"
+        )
 
 
 def _score_in_full(record: records.Record, model: nn.Module, val: Dataset, settings: Settings, writes: bool) -> None:

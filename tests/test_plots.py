@@ -319,3 +319,5 @@ def test_closeups_show_what_each_panel_has_of_its_part():
     assert (len(first.images), len(second.images)) == (1, 2) and len(second.lines) == 1
     assert [text.get_text() for text in first.get_legend().get_texts()] == ["car", "7"]
     assert not empty.axison
+    (left,) = plots.closeups([("", image, known, (0, 10, 25, 70))], columns=1, categories={1: "car"}).axes
+    assert [text.get_text() for text in left.get_legend().get_texts()] == ["car"]  # the other lies outside

@@ -226,11 +226,12 @@ def test_the_table_compares_each_recipe_with_the_one_before(tmp_path):
     group("fpn", [0.2, 0.21, 0.22], head=head, pyramid={"part": "FPN", "out_channels": 64})
     group("fpn-roll", [0.19, 0.21, 0.23], head=head, pyramid=None, transforms=roll)
     found = records.all_records(tmp_path)
-    *lines, empty, below = records.markdown(found, ["ssd", "fpn", "focal_loss", "fpn-roll"]).splitlines()
+    order = ["ssd", "fpn", "focal_loss", "fpn-roll"]
+    *lines, empty, below = records.markdown(found, order, folder="there/").splitlines()
     assert empty == "" and below == "The mean is over car, bus; too few objects in val: rider (3)."
     rows = [dict(zip(lines[0][2:-2].split(" | "), line[2:-2].split(" | "), strict=True)) for line in lines[2:]]
     ssd, fpn, rolled = rows
-    assert ssd["recipe"] == "[ssd](assets/records/small/ssd-sim-seed0.jsonl)" and ssd["seeds"] == "3"
+    assert ssd["recipe"] == "[ssd](there/small/ssd-sim-seed0.jsonl)" and ssd["seeds"] == "3"
     low, high = np.quantile(0.11 + luck, [0.025, 0.975])
     assert ssd["mAP (95 % over clips)"] == f"0.110 ({low:.3f} to {high:.3f})"
     assert (ssd["car"], ssd["person"], ssd["rider"]) == ("0.610", "0.062", "absent")
@@ -241,6 +242,8 @@ def test_the_table_compares_each_recipe_with_the_one_before(tmp_path):
     assert fpn["against the one before"] == "+0.100 (+0.100 to +0.100): better"
     assert rolled["what changed"] == "transforms: roll; pyramid: none"  # compared with fpn, whose variant it is
     assert rolled["against the one before"].endswith("not told apart")
+    short = records.markdown(found, ["ssd", "fpn"], records.STORY_COLUMNS).splitlines()
+    assert short[0] == f"| {' | '.join(records.STORY_COLUMNS)} |" and "FPN" in short[3] and len(short) == 6
     group("faster_rcnn", [0.2, 0.21, 0.22], pyramid={"part": "FPN", "out_channels": 64}, regions={"part": "Regions"})
     two_stage = records.markdown(records.all_records(tmp_path), ["ssd", "fpn", "fpn-roll", "faster_rcnn"]).splitlines()[
         5

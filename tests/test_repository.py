@@ -2,15 +2,15 @@
 
 import ast
 import re
+import runpy
 import subprocess
 import sys
+import zlib
+from fnmatch import fnmatch
 from pathlib import Path
 
 import pytest
 import yaml
-
-from tdt4265 import records
-from tdt4265.recipes import ALL_RECIPES
 
 ROOT = Path(__file__).resolve().parents[1]
 
@@ -73,14 +73,19 @@ def test_every_module_says_what_it_is_for(module):
     assert source.startswith('"""'), f"{module}: begin with a docstring"
 
 
-def test_the_readmes_table_is_that_of_the_records():
-    readme = (ROOT / "README.md").read_text()
-    transfer = records.transfer_markdown(ROOT / "assets" / "records" / "transfer.csv")
-    runs = records.markdown(records.all_records(), list(ALL_RECIPES))
-    wanted = {records.TABLE_MARKS: runs, records.TRANSFER_MARKS: transfer}
-    for (start, end), table in wanted.items():
-        assert readme.partition(start + "\n")[2].partition(end)[0] == table, "run `make readme`"
-        assert start in readme and end in readme
+def test_the_tables_are_those_of_the_records():
+    tables = runpy.run_path(str(ROOT / "tools" / "tables.py"))["tables"]()
+    assert len(tables) == 3
+    for (path, (start, end)), table in tables.items():
+        text = path.read_text()
+        assert start in text and end in text
+        assert text.partition(start + "\n")[2].partition(end)[0] == table, f"{path}: run `make readme`"
+
+
+@pytest.mark.parametrize("path", ["README.md", "assets/records/README.md"])
+def test_links_of_a_table_lead_to_records(path):
+    links = re.findall(r"\]\(([^)]*\.jsonl)\)", (ROOT / path).read_text())
+    assert links and all(((ROOT / path).parent / link).is_file() for link in links)
 
 
 # What each may import of the package, besides itself; one not named here, as `train`: anything but the simulator.
@@ -98,7 +103,8 @@ IMPORTS = {
     "models": {"boxes", "contract", "ring"},
     "evaluation": {"contract"},
     "results": {"contract", "evaluation", "paths"},
-    "speed": {"devices", "evaluation"},
+    "export": {"boxes", "data", "evaluation", "losses", "models", "paths", "weights"},
+    "speed": {"data", "devices", "evaluation", "export", "paths", "weights"},
     "intervals": {"evaluation"},
     "records": {"devices", "intervals", "paths"},
     "devices": set(),
@@ -140,3 +146,16 @@ def test_the_imports_are_seen():
     assert imported(ROOT / "tdt4265" / "recipes.py") == IMPORTS["recipes"]
     assert imported(ROOT / "tdt4265" / "data" / "__init__.py") == {"data", "paths", "lidar"}
     assert imported(ROOT / "tdt4265" / "train.py") >= {"data", "evaluation", "recipes", "describe"}
+
+
+def test_the_wheel_stays_under_40_megabytes():
+    """What it brings, compressed as in a wheel: one detector of each recipe that is worth using, and the sample."""
+    tomllib = pytest.importorskip("tomllib")  # since Python 3.11
+    setuptools = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["setuptools"]
+    left_out = setuptools["exclude-package-data"]["tdt4265.assets"]
+    assets = [path for path in (ROOT / "assets").rglob("*") if path.is_file()]
+    names = [path.relative_to(ROOT / "assets").as_posix() for path in assets]
+    assert all(any(fnmatch(name, pattern) for name in names) for pattern in left_out), "a pattern of no file"
+    brought = [path for path, name in zip(assets, names, strict=True) if not any(fnmatch(name, p) for p in left_out)]
+    assert sum(len(zlib.compress(path.read_bytes(), 6)) for path in brought) < 39e6
+    assert any("retinanet-sim-seed0" in path.name for path in brought)

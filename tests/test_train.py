@@ -178,6 +178,18 @@ def test_bad_input_ends_with_one_line_and_status_2(arguments, line, folder, tmp_
     assert not (tmp_path / "runs").exists()
 
 
+def test_photographs_are_no_ring(tmp_path, capsys):
+    folder = make_folder(tmp_path / "mine")
+    Image.new("RGB", (200, 128)).save(folder / "images" / "val" / "clip1_0.png")
+    labels = json.loads((folder / "val_annotations.json").read_text())
+    labels["images"][1]["width"] = 200
+    (folder / "val_annotations.json").write_text(json.dumps(labels))
+    assert train.main(["ring", "--epochs", "1", "--dataset", str(folder)]) == 2
+    line = "ring: images 128, 200 pixels wide: a ring is one multiple of 128 columns wide; give panoramas, or another"
+    assert line in capsys.readouterr().err
+    assert not (tmp_path / "runs").exists()
+
+
 def test_notebooks_settings_of_the_wrong_type_get_one_line():
     for wrong in ({"epochs": 1.5}, {"epochs": True}, {"batch_size": "4"}, {"lr": "high"}, {"seed": None}):
         with pytest.raises(train.SettingsError, match=f"{next(iter(wrong))} is "):

@@ -1,6 +1,7 @@
 """What a training run leaves to be compared (`record`), and runs beside each other (`comparison`)."""
 
 from tdt4265.records.comparison import (
+    STORY_COLUMNS,
     TABLE_MARKS,
     TRANSFER_MARKS,
     Difference,
@@ -28,6 +29,7 @@ from tdt4265.records.record import (
 __all__ = [
     "ENVIRONMENT",
     "PROTOCOLS",
+    "STORY_COLUMNS",
     "TABLE_MARKS",
     "TRANSFER_MARKS",
     "Difference",

@@ -126,17 +126,22 @@ def scores(records: Iterable[Record]) -> pd.DataFrame:
 
 COLUMNS = ("recipe", "what changed", "seeds", "mAP (95 % over clips)", "car", "person", "rider")
 COLUMNS += ("against the one before", "real frames: car, person", "weights", "weights and anchors", "minutes")
+STORY_COLUMNS = ("recipe", "what changed", "mAP (95 % over clips)", "against the one before")
+STORY_COLUMNS += ("real frames: car, person",)
 
 
-def markdown(records: Iterable[Record], order: Sequence[str]) -> str:
-    """The README's table: a row a recipe that has records, means over its seeds; "" without any.
+def markdown(
+    records: Iterable[Record], order: Sequence[str], columns: Sequence[str] = COLUMNS, folder: str = ""
+) -> str:  # fmt: skip
+    """A table of recorded runs: a row a recipe that has records, means over its seeds; "" without any.
 
     Full-length runs stand in a table of their own, and a line below each names the classes of the mean: those with
     enough objects. mAP has its interval over clips, and each recipe is compared with the one before it (`difference`);
     a variant, BASE-NAME, with its base. Parameters are counted without the anchors' coordinates and with them, as the
     course's reports count.
 
-    order: the names of recipes, in the order of the rows. Raises RecordError: see `difference`.
+    order: the names of recipes, in the order of the rows. columns: some of COLUMNS. folder: that of the records as the
+    table's links name it, "assets/records/" from the top. Raises RecordError: see `difference`.
     """
     records = list(records)
     tables = []
@@ -144,14 +149,14 @@ def markdown(records: Iterable[Record], order: Sequence[str]) -> str:
         groups = {name: [r for r in records if (r.header["recipe"], r.protocol) == (name, protocol)] for name in order}
         groups = {name: sorted(group, key=lambda r: r.header["seed"]) for name, group in groups.items() if group}
         if groups:
-            rows = [_markdown_row(groups, name) for name in groups]
-            lines = [COLUMNS, ["---"] * len(COLUMNS), *rows]
+            rows = [_markdown_row(groups, name, folder) for name in groups]
+            lines = [columns, ["---"] * len(columns), *([row[column] for column in columns] for row in rows)]
             table = "".join(f"| {' | '.join(line)} |\n" for line in lines)
             tables.append(f"{table}\n{_classes(next(iter(groups.values()))[0])}\n")
     return "\n".join(tables)
 
 
-def _markdown_row(groups: dict[str, list[Record]], name: str) -> list[str]:
+def _markdown_row(groups: dict[str, list[Record]], name: str, folder: str) -> dict[str, str]:
     group, header = groups[name], groups[name][0].header
     base = _before(name, [*groups])
     changed = _what_changed(groups[base][0].header["parts"], header["parts"]) if base else ""
@@ -160,8 +165,8 @@ def _markdown_row(groups: dict[str, list[Record]], name: str) -> list[str]:
     of_class = [_mean_text([one.get(label) for one in per_class]) for label in ("car", "person", "rider")]
     real = [test["per_class"] for record in group for test in record.named("test")]
     minutes = np.mean([sum(line["seconds"] for line in record.epochs) for record in group]) / 60
-    return [
-        f"[{name}]({_link(group[0])})" if group[0].path else name,
+    cells = [
+        f"[{name}]({folder}{'/'.join(group[0].path.parts[-2:])})" if group[0].path else name,
         changed,
         f"{len(group)}",
         f"{score.mAP:.3f} ({score.low:.3f} to {score.high:.3f})",
@@ -172,6 +177,7 @@ def _markdown_row(groups: dict[str, list[Record]], name: str) -> list[str]:
         f"{header['parameters']:,}",
         f"{minutes:.1f}",
     ]
+    return dict(zip(COLUMNS, cells, strict=True))
 
 
 def _classes(record: Record) -> str:
@@ -236,10 +242,6 @@ def _change(before: object, now: object) -> str:
 def _mean_text(values: list[float | None]) -> str:
     known = [value for value in values if value is not None]
     return f"{np.mean(known):.3f}" if known else "absent"
-
-
-def _link(record: Record) -> str:
-    return "assets/records/" + "/".join(record.path.parts[-2:])
 
 
 def transfer_markdown(path: str | Path) -> str:
