@@ -70,13 +70,51 @@ class PreciseRPNHead(RPNHead):
 
 
 class NormalizeAndBatch(GeneralizedRCNNTransform):
-    """torchvision's first step without its resizing: images keep their size, boxes their coordinates."""
+    """torchvision's first and last step without its resizing: images keep their size, boxes their coordinates.
+
+    Masks are put into the image by `paste_masks`, where torchvision rounds their boxes to whole pixels.
+    """
 
     def __init__(self, size_divisible: int):
         super().__init__(0, 0, list(IMAGE_MEAN), list(IMAGE_STD), size_divisible=size_divisible)
 
     def resize(self, image: Tensor, target: dict | None = None) -> tuple[Tensor, dict | None]:
         return image, target
+
+    def postprocess(self, result: list[dict], image_shapes: list, original_image_sizes: list) -> list[dict]:
+        if self.training:
+            return result
+        return [
+            found | {"masks": paste_masks(found["masks"][:, 0], found["boxes"], size)[:, None]}
+            if "masks" in found
+            else found
+            for found, size in zip(result, original_image_sizes, strict=True)
+        ]
+
+
+def paste_masks(grids: Tensor, boxes: Tensor, size: tuple[int, int]) -> Tensor:
+    """What a mask branch says of each box, enlarged or shrunk to the box's place in the image, bilinear.
+
+    The targets that torchvision trains the branch on lie half a pixel too far left and above, because its RoIAlign
+    takes a mask's pixels to be at their upper left corners. So each pixel's middle is looked up half a pixel further
+    left and above.
+
+    Args:
+        grids: float [N, n, n]. boxes: float [N, 4], xyxy in pixels. size: height and width of the image.
+
+    Returns:
+        Float [N, H, W], 0 outside the boxes.
+    """
+    x1, y1, x2, y2 = boxes.unbind(1)
+    cells = grids.shape[-1]
+    return _spread(y1, y2, cells, size[0]) @ grids @ _spread(x1, x2, cells, size[1]).mT
+
+
+def _spread(start: Tensor, end: Tensor, cells: int, length: int) -> Tensor:
+    """[N, length, cells]: how much of each cell between start and end [N] each pixel gets."""
+    pixels = torch.arange(length, device=start.device)  # their middles at + 0.5, and the targets' half pixel at - 0.5
+    at = (pixels - start[:, None]) / (end - start).clamp(min=1e-3)[:, None] * cells - 0.5
+    return (1 - (at[..., None] - torch.arange(cells, device=start.device)).abs()).clamp(min=0)
 
 
 def faster_rcnn(
