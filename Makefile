@@ -28,8 +28,7 @@ run: $(READY)
 	$(BIN)/python -m tdt4265.detect bifpn sample:val --out runs/detections
 	$(BIN)/papermill notebooks/05_retinanet.ipynb runs/05_retinanet.ipynb --log-output
 
-check: $(READY)
-	$(BIN)/ruff check .
+check: lint
 	$(BIN)/python -m pytest tests -n 2
 
 test: check
@@ -37,10 +36,11 @@ test: check
 
 lint: $(READY)
 	$(BIN)/ruff check .
+	$(BIN)/ruff format --check notebooks
 
 # Executes every notebook in place, as the tests do, and strips what differs between machines.
 notebooks: $(READY)
-	$(BIN)/python notebooks/execute.py
+	$(BIN)/python tools/execute.py
 
 # Full-length runs on a GPU, the small protocol without; stopped, the same command goes on.
 records: $(READY)

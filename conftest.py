@@ -15,6 +15,6 @@ def pytest_configure(config):
     if not getattr(option, "nbval", False):
         return
     option.nbval_current_env = True  # the kernel of this environment, whatever the notebook's metadata name
-    option.nbval_sanitize_with = str(Path(__file__).parent / "notebooks" / "sanitize.cfg")
+    option.nbval_sanitize_with = str(Path(__file__).parent / "tools" / "sanitize.cfg")
     option.nbval_cell_timeout = 600  # nbval waits 2,000 s for a kernel that died
     option.nbval_kernel_startup_timeout = 120

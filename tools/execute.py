@@ -1,21 +1,25 @@
 """Executes the notebooks in place, under the tests' environment, and leaves in them what is the same everywhere.
 
-    python notebooks/execute.py                   # all of them
-    python notebooks/execute.py 05_retinanet      # some
+    python tools/execute.py                   # all of them
+    python tools/execute.py 05_retinanet      # some
 """
 
 import base64
 import os
+import re
 import sys
 from pathlib import Path
 
 import nbformat
 from nbclient import NotebookClient
 from palette import with_palette
+from setup_cell import SETUP
 
-FOLDER = Path(__file__).resolve().parent
-sys.path.insert(0, str(FOLDER.parent))
+ROOT = Path(__file__).resolve().parents[1]
+FOLDER = ROOT / "notebooks"
+sys.path.insert(0, str(ROOT))
 from conftest import KERNEL_ENVIRONMENT  # noqa: E402  (one place says what a kernel's environment is)
+from tdt4265 import plots  # noqa: E402
 
 KEPT_METADATA = ("kernelspec", "language_info")
 KERNELSPEC = {"display_name": "Python 3", "language": "python", "name": "python3"}
@@ -26,16 +30,27 @@ def clean(notebook):
     notebook.metadata = {key: notebook.metadata[key] for key in KEPT_METADATA if key in notebook.metadata}
     notebook.metadata["kernelspec"] = KERNELSPEC
     notebook.metadata.get("language_info", {}).pop("version", None)
+    next(cell for cell in notebook.cells if cell.cell_type == "code").source = SETUP
     for number, cell in enumerate(notebook.cells):
         cell.id = f"cell-{number:02d}"  # random ids would make every run a change
         tags = cell.metadata.get("tags")
         cell.metadata = {"tags": tags} if tags else {}
         if cell.cell_type == "code":
             cell.outputs = [output for output in cell.outputs if not (is_progress(output) or names_precision(output))]
-            for data in (output.get("data", {}) for output in cell.outputs):
-                if "image/png" in data:
-                    data["image/png"] = base64.b64encode(with_palette(base64.b64decode(data["image/png"]))).decode()
+            for output in cell.outputs:
+                if "image/png" in output.get("data", {}):
+                    png = base64.b64decode(output["data"]["image/png"])
+                    output["data"]["image/png"] = base64.b64encode(with_palette(png)).decode()
+                    output["metadata"] = {"image/png": {"alt": alternative(cell.source)}}
     return notebook
+
+
+def alternative(source: str) -> str:
+    """What a screen reader says of a cell's figure: what the functions of `plots` that it calls say they draw."""
+    names = dict.fromkeys(re.findall(r"\bplots\.(\w+)\(", source))
+    documented = [getattr(plots, name).__doc__ or "" for name in names]
+    first = [" ".join(text.split("\n\n")[0].split()) for text in documented if text]
+    return " ".join(first) or "The figure that this cell draws; the text around it says what it shows."
 
 
 def is_progress(output) -> bool:
