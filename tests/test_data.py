@@ -200,6 +200,11 @@ def test_what_a_worker_decodes_is_held_for_all(folder, monkeypatch):
     assert copied._held.get(0) is None
 
 
+def test_keypoints_leave_the_fingerprint_as_it_is():
+    for plain, pointed in zip(load("sample"), load("sample", tasks=("bbox", "keypoints")), strict=True):
+        assert plain.labels.path != pointed.labels.path and plain.fingerprint == pointed.fingerprint
+
+
 def test_fingerprint_changes_with_labels_names_and_images(folder):
     def fingerprint() -> str:
         return load(folder)[0].fingerprint
