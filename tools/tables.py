@@ -5,6 +5,8 @@
 
 from pathlib import Path
 
+import pandas as pd
+
 from tdt4265 import records
 from tdt4265.recipes import ALL_RECIPES, RECIPES
 
@@ -13,12 +15,31 @@ STORY = [*RECIPES, "faster_rcnn", "lite"]
 STORY.insert(STORY.index("anchor_tuning"), "initialization-paper")  # what anchor_tuning is compared with
 
 
+SPEED_MARKS = ("<!-- speed -->", "<!-- /speed -->")
+
+
+def speeds(folder: Path) -> str:
+    """What `python -m tdt4265.speed` wrote, a file a detector: a row a way to run it, fastest on two threads first."""
+    found = pd.concat([pd.read_csv(path) for path in sorted(folder.glob("*.csv"))])
+    found["runs on"] = found.runtime + " " + found.version.astype(str).str.split("+").str[0]
+    keys = ["detector", "runs on", "precision"]
+    for number, name in ((1, "one core"), (2, "two cores")):
+        own = found[found.threads == number].set_index(keys)
+        text = [f"{fast:.0f} ({median:.0f})" for fast, median in zip(own["fastest ms"], own["median ms"], strict=True)]
+        found = found.join(pd.Series(text, own.index, name=name), on=keys)
+    rows = found[found.threads == 2].sort_values(["detector", "fastest ms"])[[*keys, "one core", "two cores"]]
+    lines = [list(rows.columns), ["---"] * len(rows.columns), *rows.to_numpy().tolist()]
+    table = "".join(f"| {' | '.join(line)} |\n" for line in lines)
+    return f"{table}\nMilliseconds a frame: the fastest call, and in brackets the median. {found.cpu.iloc[0]}.\n"
+
+
 def tables() -> dict[tuple[Path, tuple[str, str]], str]:
     """Each table by its file and its marks there."""
     found, readme = records.all_records(), ROOT / "README.md"
     return {
         (readme, records.TABLE_MARKS): records.markdown(found, STORY, records.STORY_COLUMNS, "assets/records/"),
         (readme, records.TRANSFER_MARKS): records.transfer_markdown(ROOT / "assets" / "records" / "transfer.csv"),
+        (readme, SPEED_MARKS): speeds(ROOT / "assets" / "speed"),
         (ROOT / "assets" / "records" / "README.md", records.TABLE_MARKS): records.markdown(found, [*ALL_RECIPES]),
     }
 
