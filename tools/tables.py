@@ -30,7 +30,10 @@ def speeds(folder: Path) -> str:
     rows = found[found.threads == 2].sort_values(["detector", "fastest ms"])[[*keys, "one core", "two cores"]]
     lines = [list(rows.columns), ["---"] * len(rows.columns), *rows.to_numpy().tolist()]
     table = "".join(f"| {' | '.join(line)} |\n" for line in lines)
-    return f"{table}\nMilliseconds a frame: the fastest call, and in brackets the median. {found.cpu.iloc[0]}.\n"
+    below = [f"Milliseconds a frame: the fastest call, and in brackets the median. {found.cpu.iloc[0]}."]
+    for path in sorted(folder.glob("*-int8.log")):  # what `python -m tdt4265.export DETECTOR FILE --int8 sim` said
+        below.append(f"{path.stem.removesuffix('-int8')}, {path.read_text().splitlines()[-1]}.")
+    return f"{table}\n{' '.join(below)}\n"
 
 
 def tables() -> dict[tuple[Path, tuple[str, str]], str]:
