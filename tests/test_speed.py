@@ -1,6 +1,8 @@
 """tdt4265.speed by a clock of the test's own, and its command."""
 
+import multiprocessing
 import sys
+from concurrent.futures import ProcessPoolExecutor
 
 import numpy as np
 import pandas as pd
@@ -59,6 +61,12 @@ def test_variants_take_turns(monkeypatch):
 
 
 def test_all_runtimes_find_the_same(tmp_path):
+    """In a process of its own: where OpenVINO and onnxruntime were loaded, a later fork may crash."""
+    with ProcessPoolExecutor(1, multiprocessing.get_context("spawn")) as pool:
+        pool.submit(all_runtimes_find_the_same, tmp_path).result()
+
+
+def all_runtimes_find_the_same(tmp_path):
     """Of a network with random weights, by what the variants return for a frame of noise."""
     torch.manual_seed(0)
     model = ALL_RECIPES["ssd"].small().build_model(3).eval()
