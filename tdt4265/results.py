@@ -12,9 +12,8 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from pycocotools import mask as rle
-
 from tdt4265.contract import TASKS
+from tdt4265.data.coco import is_mask, runs_fault
 from tdt4265.evaluation import AREAS, STATS, coco_metrics
 from tdt4265.paths import write_whole
 
@@ -90,11 +89,8 @@ def _wrong_with_mask(code: object, image: dict | None) -> str | None:
         return 'has a segmentation that is no run-length code {"size": [height, width], "counts": "..."}'
     if image is not None and code["size"] != [image["height"], image["width"]]:
         return f"has a mask of size {code['size']!r}: its image has {[image['height'], image['width']]}"
-    try:  # pycocotools compares masks without looking where their counts end
-        whole = rle.decode(code).sum() == rle.area(code)
-    except ValueError:
-        whole = False
-    return None if whole else "has a mask whose counts do not fill its size"
+    height, width = code["size"]
+    return "has a mask whose counts do not fill its size" if runs_fault(code["counts"], height * width) else None
 
 
 def _is_size(value: object) -> bool:
@@ -164,15 +160,13 @@ def _read_labels(path: str | Path, task: str) -> dict:
 
 def _wrong_with_segmentation(segmentation: object, image: dict) -> str | None:
     """A label's mask may be polygons, or a run-length code with its counts as text or as a list."""
+    size = [image["height"], image["width"]]
     if isinstance(segmentation, list):
-        polygons = all(isinstance(p, list) and len(p) >= 6 and len(p) % 2 == 0 for p in segmentation)
-        if segmentation and polygons and all(_is_number(value) for polygon in segmentation for value in polygon):
-            return None
-        return "has a segmentation that is no list of polygons, each of at least three points"
+        usable = is_mask(segmentation, size)
+        return None if usable else "has a segmentation that is no list of polygons in the image, each of three points"
     if isinstance(segmentation, dict) and isinstance(segmentation.get("counts"), list):
-        counts, size = segmentation["counts"], segmentation.get("size")
-        whole = all(type(count) is int and count >= 0 for count in counts) and size == [image["height"], image["width"]]
-        return None if whole and sum(counts) == size[0] * size[1] else "has a mask whose counts do not fill its image"
+        whole = segmentation.get("size") == size and not runs_fault(segmentation["counts"], size[0] * size[1])
+        return None if whole else "has a mask whose counts do not fill its image"
     return _wrong_with_mask(segmentation, image)
 
 

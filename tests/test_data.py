@@ -23,6 +23,7 @@ from tdt4265.data import CocoDetection, DataError, coco, load, read_labels
 from tdt4265.data.coco import clip_and_frame, natural_key
 
 HEIGHT, WIDTH = 16, 64
+NAN, INF = float("nan"), float("inf")
 NAMES = ["a_Video00002_10.png", "a_Video00010_0.png", "a_Video00002_9.png"]  # not in time order, as in the real labels
 
 
@@ -498,7 +499,6 @@ def remove(content: dict, key: str, index: int, field: str) -> None:
     del content[key][index][field]
 
 
-NAN, INF = float("nan"), float("inf")
 BAD_LABELS = {
     "no images": (lambda c: c.update(images=[], annotations=[]), "no images: add at least one"),
     "no categories": (lambda c: c.update(categories=[], annotations=[]), "no categories: add at least one"),
@@ -582,7 +582,25 @@ def test_bad_val_labels_and_other_categories_in_val(folder):
     assert line(folder).startswith(f"{folder}/val_annotations.json: annotation id 1: bbox [0, 0, 0, 0] is empty")
 
 
-@pytest.mark.parametrize("segmentation", [[], None, [[1, 2, 3]], {"size": [3, 3], "counts": "abc"}, {"size": [16, 64]}])
+@pytest.mark.parametrize(
+    "segmentation",
+    [
+        [],
+        None,
+        [[1, 2, 3]],
+        {"size": [3, 3], "counts": "abc"},
+        {"size": [16, 64]},
+        [[1, 1, 1e8, 1, 5, 5]],  # this one ended the interpreter
+        [[1, 1, 5, -1e8, 5, 5]],
+        [[1, 1, 5, 1, 5, 17.5]],
+        [[4, 2, 14, 2, 14, 6], [1, 1, 5, 1, NAN, 5]],
+        [[NAN] * 6],
+        [[1, 1, INF, 1, 5, 5]],
+        [[1, 1, 10**400, 1, 5, 5]],
+        [[1, 1, True, 1, 5, 5]],
+        [[1, 1, "5", 1, 5, 5]],
+    ],
+)
 def test_masks_that_are_missing_or_unusable(folder, segmentation):
     content = contents()
     for entry in content["annotations"]:
@@ -592,7 +610,13 @@ def test_masks_that_are_missing_or_unusable(folder, segmentation):
     assert "annotation id 1 has no usable mask (and 2 more like it): give it a" in line(folder, tasks=("bbox", "segm"))
 
 
-@pytest.mark.parametrize("counts", ["zzz", [5, 5], [100000]])
+@pytest.mark.parametrize(
+    "counts",
+    [
+        "zzz", "", "0o", "P", "é", "o" * 100_000, "o" * 100_000 + "0", [5, 5], [100000], [-5, HEIGHT * WIDTH + 5],
+        [10**30], [None], [HEIGHT * WIDTH + 0.0], [True, HEIGHT * WIDTH - 1], [[HEIGHT * WIDTH]], [],
+    ],
+)  # fmt: skip
 def test_a_mask_whose_code_is_broken_is_named_when_it_is_served(folder, counts):
     content = contents()
     for entry in content["annotations"]:
@@ -604,6 +628,17 @@ def test_a_mask_whose_code_is_broken_is_named_when_it_is_served(folder, counts):
         for _ in range(50):
             np.full((HEIGHT, WIDTH), 255, np.uint8)
             train[1]
+
+
+def test_the_text_of_a_run_length_code_is_read_as_pycocotools_does():
+    rng = np.random.default_rng(0)
+    for share in (0, 0.01, 0.3, 0.9, 1):
+        drawn = np.asfortranarray((rng.random((37, 211)) < share).astype(np.uint8))
+        counts = rle.encode(drawn)["counts"].decode()
+        runs = coco.whole_runs(counts, drawn.size)
+        again = rle.frPyObjects({"size": list(drawn.shape), "counts": runs}, *drawn.shape)
+        assert again["counts"].decode() == counts
+        np.testing.assert_array_equal(coco.decode_mask({"counts": counts}, *drawn.shape), drawn)
 
 
 def truncate(path: Path) -> None:

@@ -365,18 +365,48 @@ def read_pixels(path: Path, upright: bool = False) -> np.ndarray:
 
 
 def decode_mask(segmentation: dict | list, height: int, width: int) -> np.ndarray:
-    """uint8 [H, W], 1 where the object is, from COCO's polygons or run-length code (compressed or not).
+    """uint8 [H, W], 1 where the object is, from COCO's polygons (`is_polygon`) or run-length code (compressed or not).
 
     Raises ValueError for a code that does not describe the whole image.
     """
     if isinstance(segmentation, list):
-        segmentation = rle.merge(rle.frPyObjects(segmentation, height, width))
-    elif isinstance(segmentation["counts"], list):
-        segmentation = rle.frPyObjects(segmentation, height, width)
-    mask = rle.decode(segmentation)
-    if mask.sum() != rle.area(segmentation):  # pycocotools leaves what the runs do not reach uninitialised
+        return rle.decode(rle.merge(rle.frPyObjects(segmentation, height, width)))
+    runs = whole_runs(segmentation["counts"], height * width)
+    return rle.decode(rle.frPyObjects({"size": [height, width], "counts": runs}, height, width))
+
+
+def whole_runs(counts: object, pixels: int) -> list[int]:
+    """The lengths of a mask's runs, from a list of them or from COCO's text.
+
+    Raises ValueError unless they are whole numbers that fill an image of as many pixels: pycocotools believes whatever
+    it gets, and reads and writes memory that is not its own.
+    """
+    runs = text_runs(counts) if isinstance(counts, str) else counts
+    if not isinstance(runs, list) or not all(is_integer(run) and run >= 0 for run in runs) or sum(runs) != pixels:
         raise ValueError("its runs do not fill the image")
-    return mask
+    return runs
+
+
+def text_runs(text: str) -> list[int]:
+    """The numbers in COCO's text of a run-length code. Raises ValueError for another text.
+
+    A character is 5 bits of a number, lowest first, and whether more follow; the highest bit is its sign. From the
+    fourth on each is the difference to the last but one.
+    """
+    runs, value, shift = [], 0, 0
+    for code in map(ord, text):
+        code -= 48
+        if not 0 <= code < 64 or shift > 30:
+            raise ValueError("its counts are no run-length code")
+        value |= (code & 31) << shift
+        shift += 5
+        if not code & 32:
+            value -= (code >> 4 & 1) << shift
+            runs.append(value + runs[-2] if len(runs) > 2 else value)
+            value = shift = 0
+    if shift:
+        raise ValueError("its counts end in the middle of a number")
+    return runs
 
 
 def normalised(content: dict) -> dict:
@@ -549,21 +579,51 @@ def check_boxes(path: Path, annotations: list[dict], sizes: dict[int, tuple[int,
 
 
 def check_masks(labels: Labels) -> None:
-    """Every annotation has a mask that fits its image."""
+    """Every annotation has a mask that fits its image; of a run-length code only the size is looked at."""
     sizes = {image["id"]: [image["height"], image["width"]] for image in labels.coco["images"]}
     unusable = (e for e in labels.coco["annotations"] if not is_mask(e.get("segmentation"), sizes[e["image_id"]]))
-    mend = 'give it a "segmentation" of the image\'s size (polygons or run-length code), or load without masks'
+    mend = 'give it a "segmentation" (polygons in the image, or run-length code of its size), or load without masks'
     refuse(labels.path, (f"annotation id {entry['id']} has no usable mask" for entry in unusable), mend)
+
+
+def check_runs(labels: Labels) -> None:
+    """Every mask that is a run-length code fills its image; `decode_mask` looks only when a mask is served."""
+    sizes = {image["id"]: image["height"] * image["width"] for image in labels.coco["images"]}
+    faults = (
+        f"annotation id {entry['id']}: segmentation cannot be decoded ({fault})"
+        for entry in labels.coco["annotations"]
+        if isinstance(entry["segmentation"], dict)
+        and (fault := runs_fault(entry["segmentation"]["counts"], sizes[entry["image_id"]]))
+    )
+    refuse(labels.path, faults, "mend it, or do without masks")
+
+
+def runs_fault(counts: object, pixels: int) -> str | None:
+    try:
+        whole_runs(counts, pixels)
+    except ValueError as error:
+        return str(error)
+    return None
 
 
 def is_mask(segmentation: object, size: list[int]) -> bool:
     if isinstance(segmentation, dict):
         return segmentation.get("size") == size and isinstance(segmentation.get("counts"), (str, list))
-    return isinstance(segmentation, list) and bool(segmentation) and all(map(is_polygon, segmentation))
+    is_list = isinstance(segmentation, list) and bool(segmentation)
+    return is_list and all(is_polygon(polygon, *size) for polygon in segmentation)
 
 
-def is_polygon(polygon: object) -> bool:
-    return isinstance(polygon, list) and len(polygon) >= 6 and len(polygon) % 2 == 0 and all(map(is_number, polygon))
+def is_polygon(polygon: object, height: int, width: int) -> bool:
+    """At least three points, x and y in turn, finite and in the image: pycocotools walks along the sides of any other
+    until memory ends."""
+    if not isinstance(polygon, list) or len(polygon) < 6 or len(polygon) % 2:
+        return False
+    if not {int, float} >= set(map(type, polygon)):
+        return False
+    xs, ys = polygon[0::2], polygon[1::2]
+    inside = min(xs) >= -TOLERANCE and max(xs) <= width + TOLERANCE
+    inside = inside and min(ys) >= -TOLERANCE and max(ys) <= height + TOLERANCE
+    return inside and math.isfinite(sum(polygon))  # NaN passes min and max
 
 
 def check_keypoints(labels: Labels) -> None:
