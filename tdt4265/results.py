@@ -13,7 +13,8 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from tdt4265.contract import TASKS
-from tdt4265.data.coco import is_mask, runs_fault
+from tdt4265.data import DataError, read_checked
+from tdt4265.data.coco import runs_fault
 from tdt4265.evaluation import AREAS, STATS, coco_metrics
 from tdt4265.paths import write_whole
 
@@ -122,52 +123,11 @@ def _read_json(path: str | Path) -> object:
 
 
 def _read_labels(path: str | Path, task: str) -> dict:
-    """Labels in COCO's format that hold what the task needs; ResultsError, one line, for others."""
-    labels = _read_json(path)
-    for key in ("images", "annotations", "categories"):
-        if not isinstance(labels, dict) or not isinstance(labels.get(key), list):
-            raise ResultsError(f"{path}: has no list {key!r}: labels in COCO's format are needed")
-    needed = {"images": ("id",), "annotations": ("image_id", "category_id", "bbox"), "categories": ("id", "name")}
-    if task == "segm":  # an annotation without keypoints is one of which none are labelled; one without a mask is not
-        needed["annotations"] += ("segmentation",)
-        needed["images"] += ("height", "width")
-    for part, keys in needed.items():
-        for i, entry in enumerate(labels[part]):
-            missing = [key for key in keys if not isinstance(entry, dict) or key not in entry]
-            if missing:
-                raise ResultsError(f"{path}: {part}[{i}] has no {missing[0]!r}")
-    for i, entry in enumerate(labels["annotations"]):
-        box = entry["bbox"]
-        if not _is_box(box):
-            raise ResultsError(f"{path}: annotations[{i}] has the bbox {box!r}: it must be four finite numbers")
-    images = {image["id"]: image for image in labels["images"]}
-    categories = {category["id"]: category for category in labels["categories"]}
-    if task == "keypoints" and len({len(c["keypoints"]) for c in categories.values() if c.get("keypoints")}) != 1:
-        raise ResultsError(f"{path}: needs categories with keypoints, all of them with as many")
-    for i, entry in enumerate(labels["annotations"]):
-        for key, known in (("image_id", images), ("category_id", categories)):
-            if entry[key] not in known:
-                raise ResultsError(f"{path}: annotations[{i}] has the {key} {entry[key]!r}, which is not listed")
-        wrong = None
-        if task == "segm":
-            wrong = _wrong_with_segmentation(entry["segmentation"], images[entry["image_id"]])
-        elif task == "keypoints" and "keypoints" in entry:
-            wrong = _wrong_with_points(entry["keypoints"], categories[entry["category_id"]])
-        if wrong:
-            raise ResultsError(f"{path}: annotations[{i}] {wrong}")
-    return labels
-
-
-def _wrong_with_segmentation(segmentation: object, image: dict) -> str | None:
-    """A label's mask may be polygons, or a run-length code with its counts as text or as a list."""
-    size = [image["height"], image["width"]]
-    if isinstance(segmentation, list):
-        usable = is_mask(segmentation, size)
-        return None if usable else "has a segmentation that is no list of polygons in the image, each of three points"
-    if isinstance(segmentation, dict) and isinstance(segmentation.get("counts"), list):
-        whole = segmentation.get("size") == size and not runs_fault(segmentation["counts"], size[0] * size[1])
-        return None if whole else "has a mask whose counts do not fill its image"
-    return _wrong_with_mask(segmentation, image)
+    """Labels in COCO's format that hold what the task needs; ResultsError, one line, for those that `load` refuses."""
+    try:
+        return read_checked(path, (task,))
+    except DataError as error:
+        raise ResultsError(str(error)) from None
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

@@ -96,20 +96,26 @@ def test_the_command_scores_masks_and_keypoints(tmp_path, task, capsys):
 @pytest.mark.parametrize(
     ("task", "change", "line"),
     [
-        ("segm", {}, "annotations[0] has no 'segmentation'"),
-        ("segm", {"segmentation": []}, "annotations[0] has a segmentation that is no list of polygons"),
-        ("segm", {"segmentation": [[1, 1, 5]]}, "annotations[0] has a segmentation that is no list of polygons"),
-        ("segm", {"segmentation": [[1, 1, 1e8, 1, 5, 5]]}, "annotations[0] has a segmentation that is no list"),
-        ("segm", {"segmentation": {"size": [100, 100], "counts": [-5, 10005]}}, "whose counts do not fill its image"),
-        ("segm", {"segmentation": {"size": [100, 100], "counts": [10**30]}}, "whose counts do not fill its image"),
-        ("segm", {"segmentation": {"size": [100, 100], "counts": "`ko"}}, "whose counts do not fill its size"),
-        ("segm", {"segmentation": None}, "annotations[0] has a segmentation that is no run-length code"),
-        ("segm", {"segmentation": {"size": [100, 100], "counts": [5, 5]}}, "whose counts do not fill its image"),
-        ("keypoints", {"keypoints": [1, 2]}, "annotations[0] has keypoints that are not three finite numbers"),
-        ("keypoints", {"keypoints": None}, "annotations[0] has keypoints that are not three finite numbers"),
-        ("keypoints", {"keypoints": [1, 2, 2]}, "annotations[0] has 3 numbers of keypoints: its category needs 6"),
-        ("bbox", {"category_id": 77}, "annotations[0] has the category_id 77, which is not listed"),
-        ("bbox", {"image_id": 77}, "annotations[0] has the image_id 77, which is not listed"),
+        ("segm", {}, "annotation id 0 has no usable mask"),
+        ("segm", {"segmentation": []}, "annotation id 0 has no usable mask"),
+        ("segm", {"segmentation": [[1, 1, 5]]}, "annotation id 0 has no usable mask"),
+        ("segm", {"segmentation": [[1, 1, 1e8, 1, 5, 5]]}, "annotation id 0 has no usable mask"),
+        ("segm", {"segmentation": {"size": [100, 100], "counts": [-5, 10005]}}, "its runs do not fill the image"),
+        ("segm", {"segmentation": {"size": [100, 100], "counts": [10**30]}}, "its runs do not fill the image"),
+        ("segm", {"segmentation": {"size": [100, 100], "counts": "`ko"}}, "its counts end in the middle of a number"),
+        ("segm", {"segmentation": None}, "annotation id 0 has no usable mask"),
+        ("segm", {"segmentation": {"size": [100, 100], "counts": [5, 5]}}, "its runs do not fill the image"),
+        ("keypoints", {"keypoints": [1, 2]}, "annotation id 0: keypoints [1, 2]: give 6 finite numbers"),
+        ("keypoints", {"keypoints": None}, "annotation id 0: keypoints None: give 6 finite numbers"),
+        ("keypoints", {"keypoints": [1, 2, 2]}, "annotation id 0: keypoints [1, 2, 2]: give 6 finite numbers"),
+        ("bbox", {"category_id": 77}, "annotation id 0: unknown category_id 77"),
+        ("bbox", {"image_id": 77}, "annotation id 0: unknown image_id 77"),
+        ("bbox", {"image_id": False}, "annotation id 0: unknown image_id False"),
+        ("bbox", {"image_id": [0]}, "annotation id 0: unknown image_id [0]"),
+        ("bbox", {"iscrowd": 2}, "annotation id 0: iscrowd 2 is neither 0 nor 1"),
+        ("bbox", {"area": "large"}, "annotation id 0: area 'large' is not a number of pixels"),
+        ("bbox", {"bbox": [5, 5, -3, 4]}, "annotation id 0: bbox [5, 5, -3, 4] is empty"),
+        ("bbox", {"bbox": [500, 5, 3, 4]}, "annotation id 0: bbox [500, 5, 3, 4] is outside the image of 100 x 100"),
     ],
 )
 def test_labels_that_a_task_cannot_use_end_the_command_with_one_line(tmp_path, capsys, task, change, line):
@@ -123,15 +129,37 @@ def test_labels_that_a_task_cannot_use_end_the_command_with_one_line(tmp_path, c
     assert line in error and error.count("\n") == 1
 
 
+def test_twice_the_same_id_ends_the_command_with_one_line(tmp_path, capsys):
+    for part in ("images", "categories", "annotations"):
+        coco = labels([(0, 1, [1, 2, 3, 4]), (0, 1, [1, 2, 3, 4])])
+        coco[part][1]["id"] = coco[part][0]["id"]
+        (tmp_path / "labels.json").write_text(json.dumps(coco))
+        results_files.save_results(tmp_path / "results.json", [])
+        assert results_files.main([str(tmp_path / "labels.json"), str(tmp_path / "results.json")]) == 2
+        assert "is there twice" in capsys.readouterr().err
+
+
+def test_cocos_own_boxes_without_a_side_are_left_out_as_load_does(tmp_path, capsys):
+    coco = labels([(0, 1, [1, 2, 3, 4]), (0, 1, [1, 2, 3, 0])])
+    (tmp_path / "annotations").mkdir()
+    results_files.save_results(tmp_path / "results.json", [result(0, 1, (1, 2, 3, 4), 0.5)])
+    for folder, code in ((tmp_path / "annotations", 0), (tmp_path, 2)):
+        (folder / "instances_val2017.json").write_text(json.dumps(coco))
+        arguments = [str(folder / "instances_val2017.json"), str(tmp_path / "results.json")]
+        assert results_files.main(arguments) == code
+    printed = capsys.readouterr()
+    assert "  map        1.0000" in printed.out and "annotation id 1: bbox [1, 2, 3, 0] is empty" in printed.err
+
+
 def test_keypoints_need_categories_that_name_them(tmp_path, capsys):
     coco = labels([(0, 1, [1, 2, 3, 4])])
-    for names in ([], ["a"]):
+    for names, line in (([], 'no category has "keypoints"'), (["a"], "has other keypoints than another category")):
         coco["categories"][0]["keypoints"], coco["categories"][1]["keypoints"] = names, names and ["b", "c"]
         (tmp_path / "labels.json").write_text(json.dumps(coco))
         results_files.save_results(tmp_path / "results.json", [])
         paths = [str(tmp_path / "labels.json"), str(tmp_path / "results.json")]
         assert results_files.main([*paths, "--task", "keypoints"]) == 2
-        assert "needs categories with keypoints, all of them with as many" in capsys.readouterr().err
+        assert line in capsys.readouterr().err
 
 
 def test_command_line_prints_both_conventions(tmp_path, scene, capsys):
@@ -152,13 +180,12 @@ def test_command_line_prints_both_conventions(tmp_path, scene, capsys):
     ("content", "line"),
     [
         (None, "can't be read (No such file or directory)"),
-        ("[]", "has no list 'images'"),
-        (json.dumps({"images": [{"id": 0}], "annotations": [{"image_id": 0}], "categories": []}),
-         "annotations[0] has no 'category_id'"),
+        ("[]", "not labels in COCO format"),
+        (json.dumps({**labels([]), "annotations": [{"id": 0, "image_id": 0}]}),
+         'entry 0 of "annotations" has no "category_id"'),
         (json.dumps(labels([(0, 1, [1, 2, 3, 4]), (0, 1, [1, 2, math.inf, 4])])),
-         "annotations[1] has the bbox [1, 2, inf, 4]: it must be four finite numbers"),
-        (json.dumps({**labels([(0, 1, [1, 2, 3, 4])]), "annotations": [{"image_id": 0, "category_id": 1, "bbox": 3}]}),
-         "annotations[0] has the bbox 3"),
+         "annotation id 1: bbox [1, 2, inf, 4] is not finite"),
+        (json.dumps(labels([(0, 1, [1, 2, 3, 4])])).replace("[1, 2, 3, 4]", "3"), "id 0: bbox 3 is malformed"),
     ],
 )  # fmt: skip
 def test_bad_labels_end_the_command_with_one_line(tmp_path, capsys, content, line):

@@ -7,12 +7,21 @@ from pathlib import Path
 
 from tdt4265 import paths
 from tdt4265.data import transforms
-from tdt4265.data.coco import SUFFIXES, CocoDetection, DataError, Labels, natural_key, read_labels, read_pixels
+from tdt4265.data.coco import (
+    SUFFIXES,
+    CocoDetection,
+    DataError,
+    Labels,
+    natural_key,
+    read_checked,
+    read_labels,
+    read_pixels,
+)
 from tdt4265.data.layouts import layout
 from tdt4265.data.recordings import RECORDINGS, read_recording
 
 __all__ = ["RECORDINGS", "SUFFIXES", "CocoDetection", "DataError", "Labels", "load", "natural_key", "read_labels"]
-__all__ += ["read_pixels", "read_recording", "source_folder", "tdt4265_folder", "transforms"]
+__all__ += ["read_checked", "read_pixels", "read_recording", "source_folder", "tdt4265_folder", "transforms"]
 
 
 NAMES = ("sample", "sim", "sim-clips", "tdt4265")

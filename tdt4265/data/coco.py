@@ -27,7 +27,7 @@ from pycocotools import mask as rle
 from torchvision import tv_tensors
 
 from tdt4265.contract import TASKS
-from tdt4265.data.layouts import FROM_YOLO, is_yolo, layout
+from tdt4265.data.layouts import FROM_YOLO, is_cocos, is_yolo, layout
 
 # Labels drawn by hand touch the border; this much beyond it, in pixels, is rounding and is clipped, more is a mistake.
 TOLERANCE = 1.0
@@ -132,10 +132,7 @@ class CocoDetection(torch.utils.data.Dataset):
         self.num_classes = max(self.categories) + 1  # background is class 0
         self.image_ids = [image["id"] for image in self.coco["images"]]
         self._annotations = annotations_by_image(self.coco)
-        if "segm" in self.tasks:
-            check_masks(self.labels)
-        if "keypoints" in self.tasks:
-            check_keypoints(self.labels)
+        check_tasks(self.labels, self.tasks)
         check_image_files(self.folder, self.labels)
         self._held = HeldFrames([(image["height"], image["width"], 3) for image in self.coco["images"]], held_bytes)
 
@@ -284,6 +281,23 @@ def read_split(folder: Path, split: str, tasks: Sequence[str] = ("bbox",)) -> La
     return Labels(found.labels, coco, has_clips=False, id_shift=id_shift(content["categories"]))
 
 
+def read_checked(path: str | Path, tasks: Sequence[str] = ("bbox",)) -> dict:
+    """The content of an annotation file, its ids and boxes as they are, after all the checks that a dataset makes.
+
+    Nothing is looked up in its folder, so the file may have any name. Raises DataError.
+    """
+    path = Path(path)
+    content = read_json(path)
+    check_structure(path, content)
+    if is_cocos(path):
+        content["annotations"], _ = with_sides(content["annotations"])
+    checked(path, content)
+    check_tasks(Labels(path, content), tasks)
+    if "segm" in tasks:
+        check_runs(Labels(path, content))
+    return content
+
+
 def checked(path: Path, content: object) -> dict:
     """The content of a label file, normalised. Raises DataError."""
     check_structure(path, content)
@@ -333,6 +347,8 @@ def annotations_by_image(coco: dict) -> dict[int, list[dict]]:
 def read_json(path: Path) -> object:
     try:
         return json.loads(path.read_bytes())
+    except OSError as error:
+        raise DataError(f"{path}: can't be read ({error.strerror or error}): give a file that can be") from None
     except json.JSONDecodeError as error:
         where = f"line {error.lineno}, column {error.colno} ({error.msg})"
         raise DataError(f"{path}: invalid JSON at {where}: mend the file or fetch it again") from None
@@ -576,6 +592,14 @@ def check_boxes(path: Path, annotations: list[dict], sizes: dict[int, tuple[int,
     refuse(path, faults(infinite, "is not finite"), "give it finite numbers or remove it")
     refuse(path, faults(empty, "is empty"), "give it a positive width and height or remove it")
     refuse(path, faults(outside, "is outside the image of {width} x {height}"), "clip it to the image or remove it")
+
+
+def check_tasks(labels: Labels, tasks: Sequence[str]) -> None:
+    """The labels hold what the tasks need besides boxes."""
+    if "segm" in tasks:
+        check_masks(labels)
+    if "keypoints" in tasks:
+        check_keypoints(labels)
 
 
 def check_masks(labels: Labels) -> None:
