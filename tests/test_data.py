@@ -545,6 +545,13 @@ BAD_LABELS = {
         lambda c: change(c, "annotations", 2, bbox=[1, 2, 0, 4]),
         "annotation id 3: bbox [1, 2, 0, 4] is empty: give it a positive width and height or remove it",
     ),
+    "no width in float32": (
+        lambda c: change(c, "annotations", 1, bbox=[60, 8, 1e-6, 8]),
+        "annotation id 2: bbox [60, 8, 1e-06, 8] is too small to have a width and a height",
+    ),
+    "no height in float32": (lambda c: change(c, "annotations", 1, bbox=[60, 8, 1, 1e-300]), "is too small to have"),
+    "none once it is mirrored": (lambda c: change(c, "annotations", 1, bbox=[0, 0, 1e-6, 8]), "is too small to have"),
+    "none once it is clipped": (lambda c: change(c, "annotations", 1, bbox=[-0.5, 0, 0.500001, 8]), "is too small"),
     "negative height": (lambda c: change(c, "annotations", 2, bbox=[1, 2, 3, -4]), "bbox [1, 2, 3, -4] is empty"),
     "beyond the right edge": (
         lambda c: change(c, "annotations", 1, bbox=[60, 8, 5.5, 8]),
@@ -568,6 +575,17 @@ def test_bad_labels(folder, damage, said):
     (folder / "train_annotations.json").write_text(json.dumps(content))
     assert line(folder).startswith(f"{folder}/train_annotations.json: ")
     assert said in line(folder)
+
+
+def test_the_smallest_boxes_keep_their_sides(folder):
+    content = contents()
+    for entry, x in zip(content["annotations"], (0, 31.9999, 63.9999), strict=True):
+        entry["bbox"] = [x, 0, 4e-5, 4e-5]
+    (folder / "train_annotations.json").write_text(json.dumps(content))
+    train, _ = load(folder)
+    boxes = torch.cat([train[i][1]["boxes"].as_subclass(torch.Tensor) for i in range(3)])
+    for turned in (boxes, WIDTH - boxes[:, [2, 3, 0, 1]], boxes * 0.3):
+        assert len(boxes) == 3 and (turned[:, 2:] > turned[:, :2]).all()
 
 
 def test_bad_val_labels_and_other_categories_in_val(folder):

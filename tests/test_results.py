@@ -115,6 +115,7 @@ def test_the_command_scores_masks_and_keypoints(tmp_path, task, capsys):
         ("bbox", {"iscrowd": 2}, "annotation id 0: iscrowd 2 is neither 0 nor 1"),
         ("bbox", {"area": "large"}, "annotation id 0: area 'large' is not a number of pixels"),
         ("bbox", {"bbox": [5, 5, -3, 4]}, "annotation id 0: bbox [5, 5, -3, 4] is empty"),
+        ("bbox", {"bbox": [5, 5, 1e-9, 4]}, "bbox [5, 5, 1e-09, 4] is too small to have a width"),
         ("bbox", {"bbox": [500, 5, 3, 4]}, "annotation id 0: bbox [500, 5, 3, 4] is outside the image of 100 x 100"),
     ],
 )

@@ -304,7 +304,9 @@ def checked(path: Path, content: object) -> dict:
     check_images(path, content["images"])
     check_categories(path, content["categories"])
     check_annotations(path, content)
-    return normalised(content)
+    coco = normalised(content)
+    check_sides(path, coco)
+    return coco
 
 
 def with_sides(annotations: list[dict]) -> tuple[list[dict], int]:
@@ -592,6 +594,20 @@ def check_boxes(path: Path, annotations: list[dict], sizes: dict[int, tuple[int,
     refuse(path, faults(infinite, "is not finite"), "give it finite numbers or remove it")
     refuse(path, faults(empty, "is empty"), "give it a positive width and height or remove it")
     refuse(path, faults(outside, "is outside the image of {width} x {height}"), "clip it to the image or remove it")
+
+
+def check_sides(path: Path, coco: dict) -> None:
+    """Boxes keep their sides in float32, wherever in the image a transform puts them, and after a change of size."""
+    least = {
+        image["id"]: [4 * float(np.spacing(np.float32(image[side]))) for side in ("width", "height")]
+        for image in coco["images"]
+    }
+    faults = (
+        f"annotation id {entry['id']}: bbox {reprlib.repr(entry['bbox'])} is too small to have a width and a height"
+        for entry in coco["annotations"]
+        if entry["bbox"][2] < least[entry["image_id"]][0] or entry["bbox"][3] < least[entry["image_id"]][1]
+    )
+    refuse(path, faults, "coordinates have seven digits here: make it larger or remove it")
 
 
 def check_tasks(labels: Labels, tasks: Sequence[str]) -> None:
