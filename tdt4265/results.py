@@ -7,14 +7,13 @@ from __future__ import annotations
 
 import argparse
 import json
-import math
 import sys
 from collections.abc import Sequence
 from pathlib import Path
 
 from tdt4265.contract import TASKS
 from tdt4265.data import DataError, read_checked
-from tdt4265.data.coco import runs_fault
+from tdt4265.data.coco import is_finite, is_integer, is_number, read_json, runs_fault
 from tdt4265.evaluation import AREAS, STATS, coco_metrics
 from tdt4265.paths import write_whole
 
@@ -66,7 +65,7 @@ def _wrong_with(entry: object, images: dict | None, categories: dict | None, tas
     if not _is_number(entry["score"]):
         return f"has the score {entry['score']!r}: it must be a finite number"
     for key, known in (("image_id", images), ("category_id", categories)):
-        if type(entry[key]) is not int:
+        if not is_integer(entry[key]):
             return f"has the {key} {entry[key]!r}: it must be a whole number"
         if known is not None and entry[key] not in known:
             return f"has the {key} {entry[key]}, which the labels don't have: use the labels it was made for"
@@ -95,7 +94,7 @@ def _wrong_with_mask(code: object, image: dict | None) -> str | None:
 
 
 def _is_size(value: object) -> bool:
-    return isinstance(value, list) and len(value) == 2 and all(type(side) is int and side > 0 for side in value)
+    return isinstance(value, list) and len(value) == 2 and all(is_integer(side) and side > 0 for side in value)
 
 
 def _wrong_with_points(points: object, category: dict | None) -> str | None:
@@ -110,16 +109,14 @@ def _is_box(value: object) -> bool:
 
 
 def _is_number(value: object) -> bool:
-    return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
+    return is_number(value) and is_finite(value)
 
 
 def _read_json(path: str | Path) -> object:
     try:
-        return json.loads(Path(path).read_text(encoding="utf-8"))
-    except OSError as error:
-        raise ResultsError(f"{path}: can't be read ({error.strerror or error})") from error
-    except ValueError as error:
-        raise ResultsError(f"{path}: is not valid JSON ({error})") from error
+        return read_json(Path(path))
+    except DataError as error:
+        raise ResultsError(str(error)) from None
 
 
 def _read_labels(path: str | Path, task: str) -> dict:

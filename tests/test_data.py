@@ -305,7 +305,10 @@ def test_keypoints(folder):
     assert "keypoints" not in without[1][1] and without.flip_pairs == ()
 
 
-@pytest.mark.parametrize("keypoints", [[1, 2, 2], "none", [61, 9, 3] * 4, [61, float("inf"), 2] * 4, [61, None, 2] * 4])
+@pytest.mark.parametrize(
+    "keypoints",
+    [[1, 2, 2], "none", [61, 9, 3] * 4, [61, INF, 2] * 4, [61, None, 2] * 4, [61, 10**400, 2] * 4],
+)
 def test_keypoints_that_are_unusable(folder, keypoints):
     said = line(with_keypoints(folder, keypoints=keypoints), tasks=["keypoints"])
     assert "annotation id 2: keypoints " in said and "give 12 finite numbers: x, y and visibility" in said
@@ -482,6 +485,9 @@ def test_missing_images(folder):
         (b"", "invalid JSON at line 1, column 1"),
         (b"\x89PNG\r\n\x1a\n\xff\xfe", "not a text file"),
         (b"[1, 2]", "not labels in COCO format: it needs the keys images, annotations, categories"),
+        (b"[" * 100_000, "lists or objects are nested too deeply: mend the file"),
+        (b'{"a":' * 100_000, "lists or objects are nested too deeply: mend the file"),
+        (b'{"images": ' + b"9" * 5000 + b"}", "holds a number of more than 4300 digits: mend the file"),
         (b'{"images": [], "categories": []}', 'no list "annotations"'),
         (b'{"images": {}, "annotations": [], "categories": []}', 'no list "images"'),
     ],
@@ -532,6 +538,17 @@ BAD_LABELS = {
         lambda c: c["categories"].append({"id": -1, "name": "bus"}),
         "category id -1 is below 0: number categories from 1",
     ),
+    "category 10^12": (
+        lambda c: c["categories"].append({"id": 10**12, "name": "bus"}),
+        "category id 1000000000000 is too high: number categories from 1, to 10000 at most",
+    ),
+    "category 10^400": (lambda c: c["categories"].append({"id": 10**400, "name": "bus"}), "is not an integer"),
+    "annotation 2^63": (lambda c: change(c, "annotations", 0, id=2**63), "is not an integer: number the entries"),
+    "box of 10^400": (lambda c: change(c, "annotations", 0, bbox=[1, 10**400, 3, 4]), "is not finite"),
+    "box of 1e39": (lambda c: change(c, "annotations", 0, bbox=[1, 1e39, 3, 4]), "is not finite"),
+    "area of 10^400": (lambda c: change(c, "annotations", 0, area=10**400), "is not a number of pixels"),
+    "size of 10^400": (lambda c: change(c, "images", 0, width=10**400), "is no size in pixels"),
+    "size of 10^9": (lambda c: change(c, "images", 0, width=10**9), "is no size in pixels: give width and height"),
     "nameless category": (lambda c: change(c, "categories", 0, name=None), "category id 7: name None is not text"),
     "three numbers": (
         lambda c: change(c, "annotations", 0, bbox=[1, 2, 3]),

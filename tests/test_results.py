@@ -28,12 +28,17 @@ GOOD = result(0, 1, (1, 2, 3, 4), 0.5)
 @pytest.mark.parametrize(
     ("content", "line"),
     [
-        ("[{", "is not valid JSON"),
+        ("[{", "invalid JSON at line 1, column 3"),
         ('{"boxes": []}', "a results file is a list of detections, this is a dict"),
         (json.dumps([GOOD, 7]), "entry 1 is not an object"),
         (json.dumps([GOOD, {k: v for k, v in GOOD.items() if k != "score"}]), "entry 1 has no 'score'"),
         (json.dumps([{**GOOD, "bbox": [1, 2, 3]}]), "entry 0 has the bbox [1, 2, 3]: it must be four finite numbers"),
         (json.dumps([{**GOOD, "bbox": [1, 2, math.nan, 4]}]), "entry 0 has the bbox [1, 2, nan, 4]"),
+        ("[" * 100_000, "lists or objects are nested too deeply"),
+        ("[" + "9" * 5000 + "]", "holds a number of more than 4300 digits"),
+        (json.dumps([{**GOOD, "score": 10**400}]), "it must be a finite number"),
+        (json.dumps([{**GOOD, "bbox": [1, 2, 10**400, 4]}]), "it must be four finite numbers"),
+        (json.dumps([{**GOOD, "image_id": 10**400}]), "it must be a whole number"),
         (json.dumps([{**GOOD, "bbox": [9, 9, -3, 4]}]), "of a negative size: a bbox is [x, y, width, height]"),
         (json.dumps([{**GOOD, "score": "high"}]), "entry 0 has the score 'high': it must be a finite number"),
         (json.dumps([GOOD, {**GOOD, "image_id": 99}]), "entry 1 has the image_id 99, which the labels don't have"),

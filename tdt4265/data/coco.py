@@ -14,6 +14,7 @@ import math
 import mmap
 import re
 import reprlib
+import sys
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -35,6 +36,14 @@ TOLERANCE = 1.0
 # The bytes that end a complete file of each format: cheaper to look for than to decode every image.
 END_MARK = {"PNG": b"IEND\xaeB`\x82", "JPEG": b"\xff\xd9"}
 
+
+# Categories are numbered up to here: a detector has outputs for each number, whether a category has it or not.
+MOST_CATEGORIES = 10_000
+
+# Pixels that Pillow decodes of one image at most.
+MOST_PIXELS = 178_956_970
+
+FLOAT32_MAX = float(np.finfo(np.float32).max)
 
 # Bytes of memory that a dataset's decoded frames may take: 4,000 panoramas.
 HELD_BYTES = 3 * 2**29
@@ -355,7 +364,12 @@ def read_json(path: Path) -> object:
         where = f"line {error.lineno}, column {error.colno} ({error.msg})"
         raise DataError(f"{path}: invalid JSON at {where}: mend the file or fetch it again") from None
     except UnicodeDecodeError:
-        raise DataError(f"{path}: not a text file: put labels in COCO format (JSON) there") from None
+        raise DataError(f"{path}: not a text file: give one in JSON") from None
+    except RecursionError:
+        raise DataError(f"{path}: lists or objects are nested too deeply: mend the file or fetch it again") from None
+    except ValueError:  # Python itself reads no whole number of more digits
+        most = sys.get_int_max_str_digits()
+        raise DataError(f"{path}: holds a number of more than {most} digits: mend the file or fetch it again") from None
 
 
 # The formats that images are read from, and the suffixes by which they are found in a folder.
@@ -468,11 +482,17 @@ def refuse(path: Path, faults: Iterable[str], mend: str) -> None:
 
 
 def is_integer(value: object) -> bool:
-    return isinstance(value, int) and not isinstance(value, bool)
+    """Whether it is a whole number that int64 holds."""
+    return isinstance(value, int) and not isinstance(value, bool) and -(2**63) <= value < 2**63
 
 
 def is_number(value: object) -> bool:
     return isinstance(value, (int, float)) and not isinstance(value, bool)
+
+
+def is_finite(number: float) -> bool:
+    """Whether float32 holds it; a whole number may be too long for any float."""
+    return -FLOAT32_MAX <= number <= FLOAT32_MAX
 
 
 def duplicates(values: Iterable) -> Iterator:
@@ -523,8 +543,9 @@ def check_images(path: Path, images: list[dict]) -> None:
         f"image id {image['id']}: size {image['width']!r} x {image['height']!r} is no size in pixels"
         for image in images
         if not all(is_integer(image[side]) and image[side] > 0 for side in ("width", "height"))
+        or image["width"] * image["height"] > MOST_PIXELS
     )
-    refuse(path, faults, "give width and height as positive integers")
+    refuse(path, faults, f"give width and height as positive integers, of {MOST_PIXELS} pixels at most")
 
 
 def check_categories(path: Path, categories: list[dict]) -> None:
@@ -535,6 +556,8 @@ def check_categories(path: Path, categories: list[dict]) -> None:
         refuse(path, (f"category {key} {value} is there twice" for value in repeated), f"every {key} must be unique")
     low = (f"category id {category['id']} is below 0" for category in categories if category["id"] < 0)
     refuse(path, low, "number categories from 1")
+    high = (f"category id {category['id']} is too high" for category in categories if category["id"] > MOST_CATEGORIES)
+    refuse(path, high, f"number categories from 1, to {MOST_CATEGORIES} at most")
     nameless = (c for c in categories if not isinstance(c["name"], str))
     refuse(path, (f"category id {c['id']}: name {c['name']!r} is not text" for c in nameless), "name it")
 
@@ -555,7 +578,7 @@ def check_annotations(path: Path, content: dict) -> None:
     faults = (
         f"annotation id {entry['id']}: area {entry['area']!r} is not a number of pixels"
         for entry in annotations
-        if "area" in entry and not (is_number(entry["area"]) and math.isfinite(entry["area"]) and entry["area"] >= 0)
+        if "area" in entry and not (is_number(entry["area"]) and 0 <= entry["area"] <= FLOAT32_MAX)
     )
     refuse(path, faults, "give square pixels, or leave area out")
     faults = (
@@ -579,7 +602,7 @@ def check_boxes(path: Path, annotations: list[dict], sizes: dict[int, tuple[int,
         return not (isinstance(bbox, list) and len(bbox) == 4 and all(is_number(value) for value in bbox))
 
     def infinite(entry: dict) -> bool:
-        return not all(math.isfinite(value) for value in entry["bbox"])
+        return not all(map(is_finite, entry["bbox"]))
 
     def empty(entry: dict) -> bool:
         return entry["bbox"][2] <= 0 or entry["bbox"][3] <= 0
@@ -691,7 +714,7 @@ def is_names(value: object) -> bool:
 
 
 def is_points(value: object, numbers: int) -> bool:
-    right = isinstance(value, list) and len(value) == numbers and all(is_number(v) and math.isfinite(v) for v in value)
+    right = isinstance(value, list) and len(value) == numbers and all(is_number(v) and is_finite(v) for v in value)
     return right and all(visibility in (0, 1, 2) for visibility in value[2::3])
 
 
