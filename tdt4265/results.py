@@ -13,7 +13,7 @@ from pathlib import Path
 
 from tdt4265.contract import TASKS
 from tdt4265.data import DataError, read_checked
-from tdt4265.data.coco import is_finite, is_integer, is_number, read_json, runs_fault
+from tdt4265.data.coco import is_finite, is_integer, is_number, quoted, read_json, runs_fault
 from tdt4265.evaluation import AREAS, STATS, coco_metrics
 from tdt4265.paths import write_whole
 
@@ -63,10 +63,10 @@ def _wrong_with(entry: object, images: dict | None, categories: dict | None, tas
         if key not in entry:
             return f"has no {key!r}"
     if not _is_number(entry["score"]):
-        return f"has the score {entry['score']!r}: it must be a finite number"
+        return f"has the score {quoted(entry['score'])}: it must be a finite number"
     for key, known in (("image_id", images), ("category_id", categories)):
         if not is_integer(entry[key]):
-            return f"has the {key} {entry[key]!r}: it must be a whole number"
+            return f"has the {key} {quoted(entry[key])}: it must be a whole number"
         if known is not None and entry[key] not in known:
             return f"has the {key} {entry[key]}, which the labels don't have: use the labels it was made for"
     if task == "segm":
@@ -78,9 +78,9 @@ def _wrong_with(entry: object, images: dict | None, categories: dict | None, tas
 
 def _wrong_with_box(box: object) -> str | None:
     if not _is_box(box):
-        return f"has the bbox {box!r}: it must be four finite numbers [x, y, width, height]"
+        return f"has the bbox {quoted(box)}: it must be four finite numbers [x, y, width, height]"
     if box[2] < 0 or box[3] < 0:
-        return f"has the bbox {box!r} of a negative size: a bbox is [x, y, width, height], not two corners"
+        return f"has the bbox {quoted(box)} of a negative size: a bbox is [x, y, width, height], not two corners"
     return None
 
 
@@ -88,7 +88,7 @@ def _wrong_with_mask(code: object, image: dict | None) -> str | None:
     if not isinstance(code, dict) or not isinstance(code.get("counts"), str) or not _is_size(code.get("size")):
         return 'has a segmentation that is no run-length code {"size": [height, width], "counts": "..."}'
     if image is not None and code["size"] != [image["height"], image["width"]]:
-        return f"has a mask of size {code['size']!r}: its image has {[image['height'], image['width']]}"
+        return f"has a mask of size {quoted(code['size'])}: its image has {[image['height'], image['width']]}"
     height, width = code["size"]
     return "has a mask whose counts do not fill its size" if runs_fault(code["counts"], height * width) else None
 

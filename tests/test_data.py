@@ -594,6 +594,35 @@ def test_bad_labels(folder, damage, said):
     assert said in line(folder)
 
 
+ODD = ["x\ny", "\x1b[31m" * 9, "\r" * 300_000, "a" * 300_000, [[["b\n" * 90] * 9] * 9] * 9, {"c\n" * 99: 5}]
+ODD += [10**4000, "\0", "\ud800", "\u2028", "a/" * 9999]
+FIELDS = [("images", key) for key in ("id", "file_name", "width", "height")]
+FIELDS += [("annotations", key) for key in ("id", "image_id", "category_id", "bbox", "area", "iscrowd", "segmentation")]
+FIELDS += [("annotations", "keypoints"), *(("categories", key) for key in ("id", "name", "keypoints"))]
+
+
+@pytest.mark.parametrize("odd", ODD, ids=lambda odd: type(odd).__name__)
+@pytest.mark.parametrize(("part", "field"), FIELDS)
+def test_whatever_the_labels_hold_is_quoted_in_one_short_line(folder, part, field, odd):
+    content = contents()
+    content["categories"][1]["keypoints"] = ["left", "right"]
+    for entry in content["annotations"]:
+        entry["segmentation"] = [[4, 2, 14, 2, 14, 6, 4, 6]]
+    for entry in content[part][:2]:  # of two, so that names are there twice
+        entry[field] = odd
+    path = folder / "train_annotations.json"
+    path.write_text(json.dumps(content))
+    said = line(folder, tasks=("segm", "keypoints")).replace(str(path), "").replace(str(folder), "")
+    assert said.isprintable() and len(said) <= 300
+
+
+def test_long_names_of_images_and_categories_are_cut(folder):
+    content = contents()
+    content["images"][0]["file_name"] = "a" * 200 + "/" + "b" * 200
+    (folder / "train_annotations.json").write_text(json.dumps(content))
+    assert len(line(folder).replace(str(folder), "")) <= 300
+
+
 def test_the_smallest_boxes_keep_their_sides(folder):
     content = contents()
     for entry, x in zip(content["annotations"], (0, 31.9999, 63.9999), strict=True):

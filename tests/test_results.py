@@ -14,15 +14,30 @@ def scene():
     return make_scene()
 
 
+GOOD = result(0, 1, (1, 2, 3, 4), 0.5)
+ODD = ["x\ny", "\x1b[31m" * 9, "\r" * 300_000, "a" * 300_000, [[["b\n" * 90] * 9] * 9] * 9, {"c\n" * 99: 5}]
+ODD += [10**4000]
+
+
+@pytest.mark.parametrize("odd", ODD, ids=lambda odd: type(odd).__name__)
+@pytest.mark.parametrize("key", ["image_id", "category_id", "bbox", "score", "segmentation", "keypoints", "size"])
+def test_whatever_a_results_file_holds_is_quoted_in_one_short_line(tmp_path, key, odd):
+    path = tmp_path / "results.json"
+    entry = {**GOOD, "segmentation": {"size": [odd, 9], "counts": "1"}} if key == "size" else {**GOOD, key: odd}
+    path.write_text(json.dumps([entry]))
+    task = {"size": "segm", "segmentation": "segm", "keypoints": "keypoints"}.get(key, "bbox")
+    with pytest.raises(results_files.ResultsError) as error:
+        results_files.load_results(path, labels([(0, 1, [1, 2, 3, 4])]), task)
+    said = str(error.value).removeprefix(str(path))
+    assert said.isprintable() and len(said) <= 300
+
+
 def test_results_file_there_and_back(tmp_path, scene):
     coco, results = scene
     path = tmp_path / "new" / "results.json"
     results_files.save_results(path, results)
     assert results_files.load_results(path, coco) == results
     assert [p.name for p in path.parent.iterdir()] == ["results.json"]
-
-
-GOOD = result(0, 1, (1, 2, 3, 4), 0.5)
 
 
 @pytest.mark.parametrize(

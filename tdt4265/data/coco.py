@@ -392,7 +392,7 @@ def read_pixels(path: Path, upright: bool = False) -> np.ndarray:
     except UnidentifiedImageError:
         raise DataError(f"{path}: is no image ({', '.join(FORMATS)}): replace it") from None
     except Exception as error:  # a damaged file makes PIL raise nearly anything
-        why = reprlib.repr(" ".join(str(error).split()))
+        why = quoted(" ".join(str(error).split()))
         raise DataError(f"{path}: cannot be decoded ({why}): replace the image") from None
 
 
@@ -481,6 +481,21 @@ def refuse(path: Path, faults: Iterable[str], mend: str) -> None:
         raise DataError(f"{path}: {faults[0]}{more}: {mend}")
 
 
+QUOTE = reprlib.Repr()
+QUOTE.maxstring = QUOTE.maxlong = QUOTE.maxother = 80
+
+
+def quoted(value: object) -> str:
+    """A value of a file as a message shows it: on one line, without control characters, of 80 characters at most."""
+    text = QUOTE.repr(value)
+    return text if len(text) <= 80 else f"{text[:77]}..."
+
+
+def plain(value: object) -> str:
+    """The same of a name, without quotation marks."""
+    return quoted(value)[1:-1] if isinstance(value, str) else quoted(value)
+
+
 def is_integer(value: object) -> bool:
     """Whether it is a whole number that int64 holds."""
     return isinstance(value, int) and not isinstance(value, bool) and -(2**63) <= value < 2**63
@@ -523,7 +538,8 @@ def check_structure(path: Path, content: object) -> None:
         )
         refuse(path, faults, f"each of them needs {', '.join(fields)}")
         ids = (entry["id"] for entry in content[key])
-        refuse(path, (f'id {i!r} in "{key}" is not an integer' for i in ids if not is_integer(i)), "number the entries")
+        faults = (f'id {quoted(i)} in "{key}" is not an integer' for i in ids if not is_integer(i))
+        refuse(path, faults, "number the entries")
 
 
 def check_images(path: Path, images: list[dict]) -> None:
@@ -532,15 +548,15 @@ def check_images(path: Path, images: list[dict]) -> None:
     repeated = duplicates(image["id"] for image in images)
     refuse(path, (f"image id {i} is there twice" for i in repeated), "ids must be unique")
     faults = (
-        f"image id {image['id']}: file_name {image['file_name']!r} is not a name"
+        f"image id {image['id']}: file_name {quoted(image['file_name'])} is not a name"
         for image in images
-        if not isinstance(image["file_name"], str) or not image["file_name"]
+        if not is_name(image["file_name"])
     )
     refuse(path, faults, "give the image's path, relative to the folder")
     repeated = duplicates(image["file_name"] for image in images)
-    refuse(path, (f"image {name} is there twice" for name in repeated), "list every image once")
+    refuse(path, (f"image {plain(name)} is there twice" for name in repeated), "list every image once")
     faults = (
-        f"image id {image['id']}: size {image['width']!r} x {image['height']!r} is no size in pixels"
+        f"image id {image['id']}: size {quoted(image['width'])} x {quoted(image['height'])} is no size in pixels"
         for image in images
         if not all(is_integer(image[side]) and image[side] > 0 for side in ("width", "height"))
         or image["width"] * image["height"] > MOST_PIXELS
@@ -548,18 +564,26 @@ def check_images(path: Path, images: list[dict]) -> None:
     refuse(path, faults, f"give width and height as positive integers, of {MOST_PIXELS} pixels at most")
 
 
+def is_name(value: object) -> bool:
+    """A path that file systems take, without control characters or breaks of lines."""
+    if not isinstance(value, str) or not value or re.search(r"[\x00-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff]", value):
+        return False
+    return len(value) <= 1000 and max(map(len, value.encode().split(b"/"))) <= 255
+
+
 def check_categories(path: Path, categories: list[dict]) -> None:
     if not categories:
         raise DataError(f"{path}: no categories: add at least one")
     for key in ("id", "name"):
         repeated = duplicates(str(category[key]) for category in categories)
-        refuse(path, (f"category {key} {value} is there twice" for value in repeated), f"every {key} must be unique")
+        faults = (f"category {key} {plain(value)} is there twice" for value in repeated)
+        refuse(path, faults, f"every {key} must be unique")
     low = (f"category id {category['id']} is below 0" for category in categories if category["id"] < 0)
     refuse(path, low, "number categories from 1")
     high = (f"category id {category['id']} is too high" for category in categories if category["id"] > MOST_CATEGORIES)
     refuse(path, high, f"number categories from 1, to {MOST_CATEGORIES} at most")
     nameless = (c for c in categories if not isinstance(c["name"], str))
-    refuse(path, (f"category id {c['id']}: name {c['name']!r} is not text" for c in nameless), "name it")
+    refuse(path, (f"category id {c['id']}: name {quoted(c['name'])} is not text" for c in nameless), "name it")
 
 
 def check_annotations(path: Path, content: dict) -> None:
@@ -569,20 +593,20 @@ def check_annotations(path: Path, content: dict) -> None:
     for field, listed in (("image_id", "images"), ("category_id", "categories")):
         known = {entry["id"] for entry in content[listed]}
         faults = (
-            f"annotation id {entry['id']}: unknown {field} {reprlib.repr(entry[field])}"
+            f"annotation id {entry['id']}: unknown {field} {quoted(entry[field])}"
             for entry in annotations
             if not is_integer(entry[field]) or entry[field] not in known
         )
         refuse(path, faults, f'add it to "{listed}" or remove the annotation')
     check_boxes(path, annotations, {image["id"]: (image["width"], image["height"]) for image in content["images"]})
     faults = (
-        f"annotation id {entry['id']}: area {entry['area']!r} is not a number of pixels"
+        f"annotation id {entry['id']}: area {quoted(entry['area'])} is not a number of pixels"
         for entry in annotations
         if "area" in entry and not (is_number(entry["area"]) and 0 <= entry["area"] <= FLOAT32_MAX)
     )
     refuse(path, faults, "give square pixels, or leave area out")
     faults = (
-        f"annotation id {entry['id']}: iscrowd {entry['iscrowd']!r} is neither 0 nor 1"
+        f"annotation id {entry['id']}: iscrowd {quoted(entry['iscrowd'])} is neither 0 nor 1"
         for entry in annotations
         if entry.get("iscrowd", 0) not in (0, 1)
     )
@@ -595,7 +619,7 @@ def check_boxes(path: Path, annotations: list[dict], sizes: dict[int, tuple[int,
             if wrong(entry):
                 width, height = sizes[entry["image_id"]]
                 said = what.format(width=width, height=height)
-                yield f"annotation id {entry['id']}: bbox {reprlib.repr(entry['bbox'])} {said}"
+                yield f"annotation id {entry['id']}: bbox {quoted(entry['bbox'])} {said}"
 
     def malformed(entry: dict) -> bool:
         bbox = entry["bbox"]
@@ -626,7 +650,7 @@ def check_sides(path: Path, coco: dict) -> None:
         for image in coco["images"]
     }
     faults = (
-        f"annotation id {entry['id']}: bbox {reprlib.repr(entry['bbox'])} is too small to have a width and a height"
+        f"annotation id {entry['id']}: bbox {quoted(entry['bbox'])} is too small to have a width and a height"
         for entry in coco["annotations"]
         if entry["bbox"][2] < least[entry["image_id"]][0] or entry["bbox"][3] < least[entry["image_id"]][1]
     )
@@ -694,15 +718,15 @@ def check_keypoints(labels: Labels) -> None:
     named = {one["name"]: one["keypoints"] for one in labels.coco["categories"] if "keypoints" in one}
     if not any(named.values()):
         raise DataError(f'{labels.path}: no category has "keypoints": name them, or load without the task "keypoints"')
-    bad = (f"category {name!r}: keypoints {reprlib.repr(own)}" for name, own in named.items() if not is_names(own))
+    bad = (f"category {quoted(name)}: keypoints {quoted(own)}" for name, own in named.items() if not is_names(own))
     refuse(labels.path, bad, "list the names of its points")
     first = next(own for own in named.values() if own)
     other = (name for name, own in named.items() if own not in ([], first))
-    faults = (f"category {name!r} has other keypoints than another category" for name in other)
+    faults = (f"category {quoted(name)} has other keypoints than another category" for name in other)
     refuse(labels.path, faults, "give all categories with keypoints the same")
     numbers = 3 * len(first)
     faults = (
-        f"annotation id {entry['id']}: keypoints {reprlib.repr(entry['keypoints'])}"
+        f"annotation id {entry['id']}: keypoints {quoted(entry['keypoints'])}"
         for entry in labels.coco["annotations"]
         if "keypoints" in entry and not is_points(entry["keypoints"], numbers)
     )
@@ -722,7 +746,7 @@ def check_image_files(folder: Path, labels: Labels) -> None:
     """Every image is there, complete, of 8 bits a channel and of its label's size: files are read at both ends only."""
     images = labels.coco["images"]
     missing = (image for image in images if not (folder / image["file_name"]).is_file())
-    faults = (f"image {image['file_name']} of image id {image['id']} is missing" for image in missing)
+    faults = (f"image {plain(image['file_name'])} of image id {image['id']} is missing" for image in missing)
     refuse(labels.path, faults, f"put it into {folder}, or remove its image and annotations from the labels")
     faults = [image_fault(folder / image["file_name"], image["width"], image["height"]) for image in images]
     faults = [fault for fault in faults if fault]
@@ -747,7 +771,7 @@ def image_fault(path: Path, width: int, height: int) -> str | None:
     except UnidentifiedImageError:
         return f"{path}: not an image: replace it"
     except (OSError, SyntaxError) as error:
-        return f"{path}: cannot be read ({error}): replace it"
+        return f"{path}: cannot be read ({quoted(' '.join(str(error).split()))}): replace it"
     return None
 
 
