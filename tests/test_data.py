@@ -520,6 +520,19 @@ BAD_LABELS = {
         lambda c: change(c, "images", 1, file_name=c["images"][0]["file_name"]),
         f"image images/train/{NAMES[0]} is there twice: list every image once",
     ),
+    "duplicate file, written otherwise": (
+        lambda c: change(c, "images", 1, file_name=f"./images//train/../train/{NAMES[0]}"),
+        f"image images/train/{NAMES[0]} is there twice: list every image once",
+    ),
+    "file above the folder": (
+        lambda c: change(c, "images", 1, file_name="images/../../other/1.png"),
+        "image ../other/1.png is outside the folder: put it, or a link to it, into the folder",
+    ),
+    "file anywhere": (lambda c: change(c, "images", 1, file_name="/etc/1.png"), "image /etc/1.png is outside the"),
+    "normalised boxes": (
+        lambda c: [change(c, "annotations", i, bbox=[0.25, 0.5, 0.1, 0.5 - i / 10]) for i in range(3)],
+        "boxes are parts of the image, in 0..1: multiply x and width by the image's width",
+    ),
     "name that is no text": (lambda c: change(c, "images", 0, file_name=3), "image id 5: file_name 3 is not a name"),
     "size that is none": (lambda c: change(c, "images", 0, width=0), "image id 5: size 0 x 16 is no size in pixels"),
     "duplicate annotation": (lambda c: change(c, "annotations", 1, id=1), "annotation id 1 is there twice"),
@@ -632,6 +645,21 @@ def test_the_smallest_boxes_keep_their_sides(folder):
     boxes = torch.cat([train[i][1]["boxes"].as_subclass(torch.Tensor) for i in range(3)])
     for turned in (boxes, WIDTH - boxes[:, [2, 3, 0, 1]], boxes * 0.3):
         assert len(boxes) == 3 and (turned[:, 2:] > turned[:, :2]).all()
+
+
+def test_a_folder_in_the_place_of_labels(folder):
+    (folder / "val_annotations.json").mkdir()
+    assert line(folder).startswith(f"{folder}/val_annotations.json: is no file: put the labels of val there")
+    (folder / "train_annotations.json").unlink()
+    (folder / "train_annotations.json").mkdir()
+    assert ": no such file: " in line(folder)
+
+
+def test_a_box_of_one_pixel_is_not_normalised(folder):
+    content = contents()
+    content["annotations"] = [{"id": 1, "image_id": 5, "category_id": 1, "bbox": [0, 0, 1, 1]}]
+    (folder / "train_annotations.json").write_text(json.dumps(content))
+    assert len(load(folder)[0]) == 3
 
 
 def test_bad_val_labels_and_other_categories_in_val(folder):

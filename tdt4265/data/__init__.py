@@ -44,6 +44,8 @@ def load(source: str | Path = "sim", *, tasks: Sequence[str] = ("bbox",)) -> tup
     name = str(source) if source in NAMES else folder.name
     train = CocoDetection(folder, "train", name=name, tasks=tasks)
     of_val = layout(folder, "val", tasks).labels
+    if of_val.exists() and not of_val.is_file():
+        raise DataError(f"{of_val}: is no file: put the labels of val there, or remove it to evaluate on train")
     if not of_val.is_file():
         print(f"no {of_val.name} in {of_val.parent}: evaluated on train")
         return train, train

@@ -12,6 +12,7 @@ import itertools
 import json
 import math
 import mmap
+import posixpath
 import re
 import reprlib
 import sys
@@ -553,7 +554,11 @@ def check_images(path: Path, images: list[dict]) -> None:
         if not is_name(image["file_name"])
     )
     refuse(path, faults, "give the image's path, relative to the folder")
-    repeated = duplicates(image["file_name"] for image in images)
+    paths = [posixpath.normpath(image["file_name"]) for image in images]
+    outside = (name for name in paths if name.startswith("/") or name == ".." or name.startswith("../"))
+    faults = (f"image {plain(name)} is outside the folder" for name in outside)
+    refuse(path, faults, "put it, or a link to it, into the folder and give its path from there")
+    repeated = duplicates(paths)
     refuse(path, (f"image {plain(name)} is there twice" for name in repeated), "list every image once")
     faults = (
         f"image id {image['id']}: size {quoted(image['width'])} x {quoted(image['height'])} is no size in pixels"
@@ -640,7 +645,18 @@ def check_boxes(path: Path, annotations: list[dict], sizes: dict[int, tuple[int,
     refuse(path, faults(malformed, "is malformed"), "give four numbers, x, y, width, height")
     refuse(path, faults(infinite, "is not finite"), "give it finite numbers or remove it")
     refuse(path, faults(empty, "is empty"), "give it a positive width and height or remove it")
+    if are_normalised(annotations, sizes):
+        mend = "multiply x and width by the image's width, y and height by its height"
+        refuse(path, ["boxes are parts of the image, in 0..1"], mend)
     refuse(path, faults(outside, "is outside the image of {width} x {height}"), "clip it to the image or remove it")
+
+
+def are_normalised(annotations: list[dict], sizes: dict[int, tuple[int, int]]) -> bool:
+    """Whether no box goes beyond 1, and not all of them are whole pixels, although an image is larger."""
+    if not all(0 <= value <= 1 for entry in annotations for value in entry["bbox"]):
+        return False
+    broken = any(value not in (0, 1) for entry in annotations for value in entry["bbox"])
+    return broken and max(map(max, sizes.values())) > 2
 
 
 def check_sides(path: Path, coco: dict) -> None:
