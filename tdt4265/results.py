@@ -7,14 +7,13 @@ from __future__ import annotations
 
 import argparse
 import json
-import math
 import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from pycocotools import mask as rle
-
 from tdt4265.contract import TASKS
+from tdt4265.data import DataError, read_checked
+from tdt4265.data.coco import is_finite, is_integer, is_number, quoted, read_json, runs_fault
 from tdt4265.evaluation import AREAS, STATS, coco_metrics
 from tdt4265.paths import write_whole
 
@@ -64,10 +63,10 @@ def _wrong_with(entry: object, images: dict | None, categories: dict | None, tas
         if key not in entry:
             return f"has no {key!r}"
     if not _is_number(entry["score"]):
-        return f"has the score {entry['score']!r}: it must be a finite number"
+        return f"has the score {quoted(entry['score'])}: it must be a finite number"
     for key, known in (("image_id", images), ("category_id", categories)):
-        if type(entry[key]) is not int:
-            return f"has the {key} {entry[key]!r}: it must be a whole number"
+        if not is_integer(entry[key]):
+            return f"has the {key} {quoted(entry[key])}: it must be a whole number"
         if known is not None and entry[key] not in known:
             return f"has the {key} {entry[key]}, which the labels don't have: use the labels it was made for"
     if task == "segm":
@@ -79,9 +78,9 @@ def _wrong_with(entry: object, images: dict | None, categories: dict | None, tas
 
 def _wrong_with_box(box: object) -> str | None:
     if not _is_box(box):
-        return f"has the bbox {box!r}: it must be four finite numbers [x, y, width, height]"
+        return f"has the bbox {quoted(box)}: it must be four finite numbers [x, y, width, height]"
     if box[2] < 0 or box[3] < 0:
-        return f"has the bbox {box!r} of a negative size: a bbox is [x, y, width, height], not two corners"
+        return f"has the bbox {quoted(box)} of a negative size: a bbox is [x, y, width, height], not two corners"
     return None
 
 
@@ -89,16 +88,13 @@ def _wrong_with_mask(code: object, image: dict | None) -> str | None:
     if not isinstance(code, dict) or not isinstance(code.get("counts"), str) or not _is_size(code.get("size")):
         return 'has a segmentation that is no run-length code {"size": [height, width], "counts": "..."}'
     if image is not None and code["size"] != [image["height"], image["width"]]:
-        return f"has a mask of size {code['size']!r}: its image has {[image['height'], image['width']]}"
-    try:  # pycocotools compares masks without looking where their counts end
-        whole = rle.decode(code).sum() == rle.area(code)
-    except ValueError:
-        whole = False
-    return None if whole else "has a mask whose counts do not fill its size"
+        return f"has a mask of size {quoted(code['size'])}: its image has {[image['height'], image['width']]}"
+    height, width = code["size"]
+    return "has a mask whose counts do not fill its size" if runs_fault(code["counts"], height * width) else None
 
 
 def _is_size(value: object) -> bool:
-    return isinstance(value, list) and len(value) == 2 and all(type(side) is int and side > 0 for side in value)
+    return isinstance(value, list) and len(value) == 2 and all(is_integer(side) and side > 0 for side in value)
 
 
 def _wrong_with_points(points: object, category: dict | None) -> str | None:
@@ -113,67 +109,22 @@ def _is_box(value: object) -> bool:
 
 
 def _is_number(value: object) -> bool:
-    return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
+    return is_number(value) and is_finite(value)
 
 
 def _read_json(path: str | Path) -> object:
     try:
-        return json.loads(Path(path).read_text(encoding="utf-8"))
-    except OSError as error:
-        raise ResultsError(f"{path}: can't be read ({error.strerror or error})") from error
-    except ValueError as error:
-        raise ResultsError(f"{path}: is not valid JSON ({error})") from error
+        return read_json(Path(path))
+    except DataError as error:
+        raise ResultsError(str(error)) from None
 
 
 def _read_labels(path: str | Path, task: str) -> dict:
-    """Labels in COCO's format that hold what the task needs; ResultsError, one line, for others."""
-    labels = _read_json(path)
-    for key in ("images", "annotations", "categories"):
-        if not isinstance(labels, dict) or not isinstance(labels.get(key), list):
-            raise ResultsError(f"{path}: has no list {key!r}: labels in COCO's format are needed")
-    needed = {"images": ("id",), "annotations": ("image_id", "category_id", "bbox"), "categories": ("id", "name")}
-    if task == "segm":  # an annotation without keypoints is one of which none are labelled; one without a mask is not
-        needed["annotations"] += ("segmentation",)
-        needed["images"] += ("height", "width")
-    for part, keys in needed.items():
-        for i, entry in enumerate(labels[part]):
-            missing = [key for key in keys if not isinstance(entry, dict) or key not in entry]
-            if missing:
-                raise ResultsError(f"{path}: {part}[{i}] has no {missing[0]!r}")
-    for i, entry in enumerate(labels["annotations"]):
-        box = entry["bbox"]
-        if not _is_box(box):
-            raise ResultsError(f"{path}: annotations[{i}] has the bbox {box!r}: it must be four finite numbers")
-    images = {image["id"]: image for image in labels["images"]}
-    categories = {category["id"]: category for category in labels["categories"]}
-    if task == "keypoints" and len({len(c["keypoints"]) for c in categories.values() if c.get("keypoints")}) != 1:
-        raise ResultsError(f"{path}: needs categories with keypoints, all of them with as many")
-    for i, entry in enumerate(labels["annotations"]):
-        for key, known in (("image_id", images), ("category_id", categories)):
-            if entry[key] not in known:
-                raise ResultsError(f"{path}: annotations[{i}] has the {key} {entry[key]!r}, which is not listed")
-        wrong = None
-        if task == "segm":
-            wrong = _wrong_with_segmentation(entry["segmentation"], images[entry["image_id"]])
-        elif task == "keypoints" and "keypoints" in entry:
-            wrong = _wrong_with_points(entry["keypoints"], categories[entry["category_id"]])
-        if wrong:
-            raise ResultsError(f"{path}: annotations[{i}] {wrong}")
-    return labels
-
-
-def _wrong_with_segmentation(segmentation: object, image: dict) -> str | None:
-    """A label's mask may be polygons, or a run-length code with its counts as text or as a list."""
-    if isinstance(segmentation, list):
-        polygons = all(isinstance(p, list) and len(p) >= 6 and len(p) % 2 == 0 for p in segmentation)
-        if segmentation and polygons and all(_is_number(value) for polygon in segmentation for value in polygon):
-            return None
-        return "has a segmentation that is no list of polygons, each of at least three points"
-    if isinstance(segmentation, dict) and isinstance(segmentation.get("counts"), list):
-        counts, size = segmentation["counts"], segmentation.get("size")
-        whole = all(type(count) is int and count >= 0 for count in counts) and size == [image["height"], image["width"]]
-        return None if whole and sum(counts) == size[0] * size[1] else "has a mask whose counts do not fill its image"
-    return _wrong_with_mask(segmentation, image)
+    """Labels in COCO's format that hold what the task needs; ResultsError, one line, for those that `load` refuses."""
+    try:
+        return read_checked(path, (task,))
+    except DataError as error:
+        raise ResultsError(str(error)) from None
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

@@ -32,6 +32,9 @@ from tdt4265.speed import measure_speed
 # With 8 frames it is 5 x 36 steps of 4.
 DEMONSTRATION = {"batch_size": 4, "epochs": 5, "repeats": 18}
 
+# What torch's generators take.
+MOST_SEED = 2**63 - 1
+
 
 class SettingsError(ValueError):
     """A setting that can't be: one line that names it and what it may be."""
@@ -133,6 +136,8 @@ def resolve(
     if size not in ("auto", "report", "small"):
         raise SettingsError(f'size is {size!r}: it is "auto", "report" or "small"')
     epochs, seed = _whole("epochs", epochs, 0), _whole("seed", seed, 0)
+    if seed > MOST_SEED:
+        raise SettingsError(f"seed is too large: it is a whole number up to {MOST_SEED}")
     accelerator, _ = choose_devices(devices)
     if precision != "auto":
         choose_precision(accelerator, precision)  # refuses one that is none

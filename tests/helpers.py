@@ -32,6 +32,8 @@ def make_scene():
     """A hundred boxes of every size in ten frames, a third of them crowded or missed, and noisy detections of them."""
     rng = np.random.default_rng(0)
     coco, results = labels([], categories=("car", "person", "bus"), images=10), []
+    for image in coco["images"]:
+        image.update(width=1100, height=1100)
     for n in range(1, 101):  # ids from 1: pycocotools itself takes a match with id 0 for none
         image_id, category_id = int(rng.integers(10)), int(rng.integers(1, 3))
         x, y, w, h = (float(v) for v in (*rng.uniform(0, 900, 2), *np.exp(rng.uniform(2, 5, 2))))
@@ -50,15 +52,13 @@ def make_task_scene():
     """The scene's labels and detections with masks, ellipses in their boxes, and with 17 keypoints of each person."""
     coco, results = make_scene()
     rng = np.random.default_rng(1)
-    rows, columns = np.mgrid[:1000, :1000]
-    for image in coco["images"]:
-        image.update(width=1000, height=1000)
+    rows, columns = np.mgrid[:1100, :1100]
     next(one for one in coco["categories"] if one["name"] == "person")["keypoints"] = [f"point {k}" for k in range(17)]
     for entry in (*coco["annotations"], *results):
         x, y, w, h = entry["bbox"]
         drawn = ((columns - x - w / 2) / (w / 2)) ** 2 + ((rows - y - h / 2) / (h / 2)) ** 2 <= 1
         code = mask.encode(np.asfortranarray(drawn.astype(np.uint8)))
-        entry["segmentation"] = {"size": [1000, 1000], "counts": code["counts"].decode()}
+        entry["segmentation"] = {"size": [1100, 1100], "counts": code["counts"].decode()}
         seen = rng.choice([0, 1, 2], size=17, p=[0.3, 0.2, 0.5])
         along = (np.arange(17) + 0.5) / 17  # down the diagonal of the box
         noise = rng.normal(0, 0.03 * np.sqrt(w * h), (2, 17)) if "score" in entry else np.zeros((2, 17))

@@ -23,6 +23,7 @@ from tdt4265.data import CocoDetection, DataError, coco, load, read_labels
 from tdt4265.data.coco import clip_and_frame, natural_key
 
 HEIGHT, WIDTH = 16, 64
+NAN, INF = float("nan"), float("inf")
 NAMES = ["a_Video00002_10.png", "a_Video00010_0.png", "a_Video00002_9.png"]  # not in time order, as in the real labels
 
 
@@ -304,7 +305,10 @@ def test_keypoints(folder):
     assert "keypoints" not in without[1][1] and without.flip_pairs == ()
 
 
-@pytest.mark.parametrize("keypoints", [[1, 2, 2], "none", [61, 9, 3] * 4, [61, float("inf"), 2] * 4, [61, None, 2] * 4])
+@pytest.mark.parametrize(
+    "keypoints",
+    [[1, 2, 2], "none", [61, 9, 3] * 4, [61, INF, 2] * 4, [61, None, 2] * 4, [61, 10**400, 2] * 4],
+)
 def test_keypoints_that_are_unusable(folder, keypoints):
     said = line(with_keypoints(folder, keypoints=keypoints), tasks=["keypoints"])
     assert "annotation id 2: keypoints " in said and "give 12 finite numbers: x, y and visibility" in said
@@ -481,6 +485,9 @@ def test_missing_images(folder):
         (b"", "invalid JSON at line 1, column 1"),
         (b"\x89PNG\r\n\x1a\n\xff\xfe", "not a text file"),
         (b"[1, 2]", "not labels in COCO format: it needs the keys images, annotations, categories"),
+        (b"[" * 100_000, "lists or objects are nested too deeply: mend the file"),
+        (b'{"a":' * 100_000, "lists or objects are nested too deeply: mend the file"),
+        (b'{"images": ' + b"9" * 5000 + b"}", "holds a number of more than 4300 digits: mend the file"),
         (b'{"images": [], "categories": []}', 'no list "annotations"'),
         (b'{"images": {}, "annotations": [], "categories": []}', 'no list "images"'),
     ],
@@ -498,7 +505,6 @@ def remove(content: dict, key: str, index: int, field: str) -> None:
     del content[key][index][field]
 
 
-NAN, INF = float("nan"), float("inf")
 BAD_LABELS = {
     "no images": (lambda c: c.update(images=[], annotations=[]), "no images: add at least one"),
     "no categories": (lambda c: c.update(categories=[], annotations=[]), "no categories: add at least one"),
@@ -513,6 +519,19 @@ BAD_LABELS = {
     "duplicate file": (
         lambda c: change(c, "images", 1, file_name=c["images"][0]["file_name"]),
         f"image images/train/{NAMES[0]} is there twice: list every image once",
+    ),
+    "duplicate file, written otherwise": (
+        lambda c: change(c, "images", 1, file_name=f"./images//train/../train/{NAMES[0]}"),
+        f"image images/train/{NAMES[0]} is there twice: list every image once",
+    ),
+    "file above the folder": (
+        lambda c: change(c, "images", 1, file_name="images/../../other/1.png"),
+        "image ../other/1.png is outside the folder: put it, or a link to it, into the folder",
+    ),
+    "file anywhere": (lambda c: change(c, "images", 1, file_name="/etc/1.png"), "image /etc/1.png is outside the"),
+    "normalised boxes": (
+        lambda c: [change(c, "annotations", i, bbox=[0.25, 0.5, 0.1, 0.5 - i / 10]) for i in range(3)],
+        "boxes are parts of the image, in 0..1: multiply x and width by the image's width",
     ),
     "name that is no text": (lambda c: change(c, "images", 0, file_name=3), "image id 5: file_name 3 is not a name"),
     "size that is none": (lambda c: change(c, "images", 0, width=0), "image id 5: size 0 x 16 is no size in pixels"),
@@ -532,6 +551,17 @@ BAD_LABELS = {
         lambda c: c["categories"].append({"id": -1, "name": "bus"}),
         "category id -1 is below 0: number categories from 1",
     ),
+    "category 10^12": (
+        lambda c: c["categories"].append({"id": 10**12, "name": "bus"}),
+        "category id 1000000000000 is too high: number categories from 1, to 10000 at most",
+    ),
+    "category 10^400": (lambda c: c["categories"].append({"id": 10**400, "name": "bus"}), "is not an integer"),
+    "annotation 2^63": (lambda c: change(c, "annotations", 0, id=2**63), "is not an integer: number the entries"),
+    "box of 10^400": (lambda c: change(c, "annotations", 0, bbox=[1, 10**400, 3, 4]), "is not finite"),
+    "box of 1e39": (lambda c: change(c, "annotations", 0, bbox=[1, 1e39, 3, 4]), "is not finite"),
+    "area of 10^400": (lambda c: change(c, "annotations", 0, area=10**400), "is not a number of pixels"),
+    "size of 10^400": (lambda c: change(c, "images", 0, width=10**400), "is no size in pixels"),
+    "size of 10^9": (lambda c: change(c, "images", 0, width=10**9), "is no size in pixels: give width and height"),
     "nameless category": (lambda c: change(c, "categories", 0, name=None), "category id 7: name None is not text"),
     "three numbers": (
         lambda c: change(c, "annotations", 0, bbox=[1, 2, 3]),
@@ -545,6 +575,13 @@ BAD_LABELS = {
         lambda c: change(c, "annotations", 2, bbox=[1, 2, 0, 4]),
         "annotation id 3: bbox [1, 2, 0, 4] is empty: give it a positive width and height or remove it",
     ),
+    "no width in float32": (
+        lambda c: change(c, "annotations", 1, bbox=[60, 8, 1e-6, 8]),
+        "annotation id 2: bbox [60, 8, 1e-06, 8] is too small to have a width and a height",
+    ),
+    "no height in float32": (lambda c: change(c, "annotations", 1, bbox=[60, 8, 1, 1e-300]), "is too small to have"),
+    "none once it is mirrored": (lambda c: change(c, "annotations", 1, bbox=[0, 0, 1e-6, 8]), "is too small to have"),
+    "none once it is clipped": (lambda c: change(c, "annotations", 1, bbox=[-0.5, 0, 0.500001, 8]), "is too small"),
     "negative height": (lambda c: change(c, "annotations", 2, bbox=[1, 2, 3, -4]), "bbox [1, 2, 3, -4] is empty"),
     "beyond the right edge": (
         lambda c: change(c, "annotations", 1, bbox=[60, 8, 5.5, 8]),
@@ -570,6 +607,61 @@ def test_bad_labels(folder, damage, said):
     assert said in line(folder)
 
 
+ODD = ["x\ny", "\x1b[31m" * 9, "\r" * 300_000, "a" * 300_000, [[["b\n" * 90] * 9] * 9] * 9, {"c\n" * 99: 5}]
+ODD += [10**4000, "\0", "\ud800", "\u2028", "a/" * 9999]
+FIELDS = [("images", key) for key in ("id", "file_name", "width", "height")]
+FIELDS += [("annotations", key) for key in ("id", "image_id", "category_id", "bbox", "area", "iscrowd", "segmentation")]
+FIELDS += [("annotations", "keypoints"), *(("categories", key) for key in ("id", "name", "keypoints"))]
+
+
+@pytest.mark.parametrize("odd", ODD, ids=lambda odd: type(odd).__name__)
+@pytest.mark.parametrize(("part", "field"), FIELDS)
+def test_whatever_the_labels_hold_is_quoted_in_one_short_line(folder, part, field, odd):
+    content = contents()
+    content["categories"][1]["keypoints"] = ["left", "right"]
+    for entry in content["annotations"]:
+        entry["segmentation"] = [[4, 2, 14, 2, 14, 6, 4, 6]]
+    for entry in content[part][:2]:  # of two, so that names are there twice
+        entry[field] = odd
+    path = folder / "train_annotations.json"
+    path.write_text(json.dumps(content))
+    said = line(folder, tasks=("segm", "keypoints")).replace(str(path), "").replace(str(folder), "")
+    assert said.isprintable() and len(said) <= 300
+
+
+def test_long_names_of_images_and_categories_are_cut(folder):
+    content = contents()
+    content["images"][0]["file_name"] = "a" * 200 + "/" + "b" * 200
+    (folder / "train_annotations.json").write_text(json.dumps(content))
+    assert len(line(folder).replace(str(folder), "")) <= 300
+
+
+def test_the_smallest_boxes_keep_their_sides(folder):
+    content = contents()
+    for entry, x in zip(content["annotations"], (0, 31.9999, 63.9999), strict=True):
+        entry["bbox"] = [x, 0, 4e-5, 4e-5]
+    (folder / "train_annotations.json").write_text(json.dumps(content))
+    train, _ = load(folder)
+    boxes = torch.cat([train[i][1]["boxes"].as_subclass(torch.Tensor) for i in range(3)])
+    for turned in (boxes, WIDTH - boxes[:, [2, 3, 0, 1]], boxes * 0.3):
+        assert len(boxes) == 3 and (turned[:, 2:] > turned[:, :2]).all()
+
+
+def test_a_folder_in_the_place_of_labels(folder):
+    (folder / "val_annotations.json").mkdir()
+    assert line(folder).startswith(f"{folder}/val_annotations.json: is no file: put the labels of val there")
+    (folder / "train_annotations.json").unlink()
+    (folder / "train_annotations.json").mkdir()
+    assert ": no such file: " in line(folder)
+
+
+def test_a_box_of_one_pixel_is_not_normalised(folder):
+    content = contents()
+    content["annotations"] = [{"id": 1, "image_id": 5, "category_id": 1, "bbox": [0, 0, 1, 1]}]
+    (folder / "train_annotations.json").write_text(json.dumps(content))
+    assert len(load(folder)[0]) == 3
+
+
 def test_bad_val_labels_and_other_categories_in_val(folder):
     content = contents("val")
     content["categories"][0]["name"] = "cyclist"
@@ -582,7 +674,25 @@ def test_bad_val_labels_and_other_categories_in_val(folder):
     assert line(folder).startswith(f"{folder}/val_annotations.json: annotation id 1: bbox [0, 0, 0, 0] is empty")
 
 
-@pytest.mark.parametrize("segmentation", [[], None, [[1, 2, 3]], {"size": [3, 3], "counts": "abc"}, {"size": [16, 64]}])
+@pytest.mark.parametrize(
+    "segmentation",
+    [
+        [],
+        None,
+        [[1, 2, 3]],
+        {"size": [3, 3], "counts": "abc"},
+        {"size": [16, 64]},
+        [[1, 1, 1e8, 1, 5, 5]],  # this one ended the interpreter
+        [[1, 1, 5, -1e8, 5, 5]],
+        [[1, 1, 5, 1, 5, 17.5]],
+        [[4, 2, 14, 2, 14, 6], [1, 1, 5, 1, NAN, 5]],
+        [[NAN] * 6],
+        [[1, 1, INF, 1, 5, 5]],
+        [[1, 1, 10**400, 1, 5, 5]],
+        [[1, 1, True, 1, 5, 5]],
+        [[1, 1, "5", 1, 5, 5]],
+    ],
+)
 def test_masks_that_are_missing_or_unusable(folder, segmentation):
     content = contents()
     for entry in content["annotations"]:
@@ -592,7 +702,13 @@ def test_masks_that_are_missing_or_unusable(folder, segmentation):
     assert "annotation id 1 has no usable mask (and 2 more like it): give it a" in line(folder, tasks=("bbox", "segm"))
 
 
-@pytest.mark.parametrize("counts", ["zzz", [5, 5], [100000]])
+@pytest.mark.parametrize(
+    "counts",
+    [
+        "zzz", "", "0o", "P", "é", "o" * 100_000, "o" * 100_000 + "0", [5, 5], [100000], [-5, HEIGHT * WIDTH + 5],
+        [10**30], [None], [HEIGHT * WIDTH + 0.0], [True, HEIGHT * WIDTH - 1], [[HEIGHT * WIDTH]], [],
+    ],
+)  # fmt: skip
 def test_a_mask_whose_code_is_broken_is_named_when_it_is_served(folder, counts):
     content = contents()
     for entry in content["annotations"]:
@@ -604,6 +720,17 @@ def test_a_mask_whose_code_is_broken_is_named_when_it_is_served(folder, counts):
         for _ in range(50):
             np.full((HEIGHT, WIDTH), 255, np.uint8)
             train[1]
+
+
+def test_the_text_of_a_run_length_code_is_read_as_pycocotools_does():
+    rng = np.random.default_rng(0)
+    for share in (0, 0.01, 0.3, 0.9, 1):
+        drawn = np.asfortranarray((rng.random((37, 211)) < share).astype(np.uint8))
+        counts = rle.encode(drawn)["counts"].decode()
+        runs = coco.whole_runs(counts, drawn.size)
+        again = rle.frPyObjects({"size": list(drawn.shape), "counts": runs}, *drawn.shape)
+        assert again["counts"].decode() == counts
+        np.testing.assert_array_equal(coco.decode_mask({"counts": counts}, *drawn.shape), drawn)
 
 
 def truncate(path: Path) -> None:

@@ -102,7 +102,7 @@ IMPORTS = {
     "matching": {"boxes"},
     "models": {"boxes", "contract", "ring"},
     "evaluation": {"contract"},
-    "results": {"contract", "evaluation", "paths"},
+    "results": {"contract", "data", "evaluation", "paths"},
     "export": {"boxes", "data", "evaluation", "losses", "models", "paths", "weights"},
     "speed": {"data", "devices", "evaluation", "export", "paths", "weights"},
     "intervals": {"evaluation"},

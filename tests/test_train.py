@@ -159,6 +159,7 @@ def test_a_demonstration_is_made_again_in_its_folder(folder, monkeypatch):
         (["ssd", "--epochs", "-1"], "epochs is -1: it is a whole number from 0"),
         (["ssd", "--batch-size", "0"], "batch_size is 0: it is a whole number from 1"),
         (["ssd", "--seed", "-2"], "seed is -2"),
+        (["ssd", "--seed", str(2**64)], "seed is too large: it is a whole number up to 9223372036854775807"),
         (["ssd", "--lr", "0"], "lr is 0.0: it is a number above zero"),
         (["ssd", "--lr", "nan"], "lr is nan"),
         (["ssd", "--size", "huge"], 'size is \'huge\': it is "auto", "report" or "small"'),

@@ -7,12 +7,21 @@ from pathlib import Path
 
 from tdt4265 import paths
 from tdt4265.data import transforms
-from tdt4265.data.coco import SUFFIXES, CocoDetection, DataError, Labels, natural_key, read_labels, read_pixels
+from tdt4265.data.coco import (
+    SUFFIXES,
+    CocoDetection,
+    DataError,
+    Labels,
+    natural_key,
+    read_checked,
+    read_labels,
+    read_pixels,
+)
 from tdt4265.data.layouts import layout
 from tdt4265.data.recordings import RECORDINGS, read_recording
 
 __all__ = ["RECORDINGS", "SUFFIXES", "CocoDetection", "DataError", "Labels", "load", "natural_key", "read_labels"]
-__all__ += ["read_pixels", "read_recording", "source_folder", "tdt4265_folder", "transforms"]
+__all__ += ["read_checked", "read_pixels", "read_recording", "source_folder", "tdt4265_folder", "transforms"]
 
 
 NAMES = ("sample", "sim", "sim-clips", "tdt4265")
@@ -35,6 +44,8 @@ def load(source: str | Path = "sim", *, tasks: Sequence[str] = ("bbox",)) -> tup
     name = str(source) if source in NAMES else folder.name
     train = CocoDetection(folder, "train", name=name, tasks=tasks)
     of_val = layout(folder, "val", tasks).labels
+    if of_val.exists() and not of_val.is_file():
+        raise DataError(f"{of_val}: is no file: put the labels of val there, or remove it to evaluate on train")
     if not of_val.is_file():
         print(f"no {of_val.name} in {of_val.parent}: evaluated on train")
         return train, train

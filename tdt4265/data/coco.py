@@ -12,8 +12,10 @@ import itertools
 import json
 import math
 import mmap
+import posixpath
 import re
 import reprlib
+import sys
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -27,7 +29,7 @@ from pycocotools import mask as rle
 from torchvision import tv_tensors
 
 from tdt4265.contract import TASKS
-from tdt4265.data.layouts import FROM_YOLO, is_yolo, layout
+from tdt4265.data.layouts import FROM_YOLO, is_cocos, is_yolo, layout
 
 # Labels drawn by hand touch the border; this much beyond it, in pixels, is rounding and is clipped, more is a mistake.
 TOLERANCE = 1.0
@@ -35,6 +37,14 @@ TOLERANCE = 1.0
 # The bytes that end a complete file of each format: cheaper to look for than to decode every image.
 END_MARK = {"PNG": b"IEND\xaeB`\x82", "JPEG": b"\xff\xd9"}
 
+
+# Categories are numbered up to here: a detector has outputs for each number, whether a category has it or not.
+MOST_CATEGORIES = 10_000
+
+# Pixels that Pillow decodes of one image at most.
+MOST_PIXELS = 178_956_970
+
+FLOAT32_MAX = float(np.finfo(np.float32).max)
 
 # Bytes of memory that a dataset's decoded frames may take: 4,000 panoramas.
 HELD_BYTES = 3 * 2**29
@@ -132,10 +142,7 @@ class CocoDetection(torch.utils.data.Dataset):
         self.num_classes = max(self.categories) + 1  # background is class 0
         self.image_ids = [image["id"] for image in self.coco["images"]]
         self._annotations = annotations_by_image(self.coco)
-        if "segm" in self.tasks:
-            check_masks(self.labels)
-        if "keypoints" in self.tasks:
-            check_keypoints(self.labels)
+        check_tasks(self.labels, self.tasks)
         check_image_files(self.folder, self.labels)
         self._held = HeldFrames([(image["height"], image["width"], 3) for image in self.coco["images"]], held_bytes)
 
@@ -284,13 +291,32 @@ def read_split(folder: Path, split: str, tasks: Sequence[str] = ("bbox",)) -> La
     return Labels(found.labels, coco, has_clips=False, id_shift=id_shift(content["categories"]))
 
 
+def read_checked(path: str | Path, tasks: Sequence[str] = ("bbox",)) -> dict:
+    """The content of an annotation file, its ids and boxes as they are, after all the checks that a dataset makes.
+
+    Nothing is looked up in its folder, so the file may have any name. Raises DataError.
+    """
+    path = Path(path)
+    content = read_json(path)
+    check_structure(path, content)
+    if is_cocos(path):
+        content["annotations"], _ = with_sides(content["annotations"])
+    checked(path, content)
+    check_tasks(Labels(path, content), tasks)
+    if "segm" in tasks:
+        check_runs(Labels(path, content))
+    return content
+
+
 def checked(path: Path, content: object) -> dict:
     """The content of a label file, normalised. Raises DataError."""
     check_structure(path, content)
     check_images(path, content["images"])
     check_categories(path, content["categories"])
     check_annotations(path, content)
-    return normalised(content)
+    coco = normalised(content)
+    check_sides(path, coco)
+    return coco
 
 
 def with_sides(annotations: list[dict]) -> tuple[list[dict], int]:
@@ -333,11 +359,18 @@ def annotations_by_image(coco: dict) -> dict[int, list[dict]]:
 def read_json(path: Path) -> object:
     try:
         return json.loads(path.read_bytes())
+    except OSError as error:
+        raise DataError(f"{path}: can't be read ({error.strerror or error}): give a file that can be") from None
     except json.JSONDecodeError as error:
         where = f"line {error.lineno}, column {error.colno} ({error.msg})"
         raise DataError(f"{path}: invalid JSON at {where}: mend the file or fetch it again") from None
     except UnicodeDecodeError:
-        raise DataError(f"{path}: not a text file: put labels in COCO format (JSON) there") from None
+        raise DataError(f"{path}: not a text file: give one in JSON") from None
+    except RecursionError:
+        raise DataError(f"{path}: lists or objects are nested too deeply: mend the file or fetch it again") from None
+    except ValueError:  # Python itself reads no whole number of more digits
+        most = sys.get_int_max_str_digits()
+        raise DataError(f"{path}: holds a number of more than {most} digits: mend the file or fetch it again") from None
 
 
 # The formats that images are read from, and the suffixes by which they are found in a folder.
@@ -360,23 +393,53 @@ def read_pixels(path: Path, upright: bool = False) -> np.ndarray:
     except UnidentifiedImageError:
         raise DataError(f"{path}: is no image ({', '.join(FORMATS)}): replace it") from None
     except Exception as error:  # a damaged file makes PIL raise nearly anything
-        why = reprlib.repr(" ".join(str(error).split()))
+        why = quoted(" ".join(str(error).split()))
         raise DataError(f"{path}: cannot be decoded ({why}): replace the image") from None
 
 
 def decode_mask(segmentation: dict | list, height: int, width: int) -> np.ndarray:
-    """uint8 [H, W], 1 where the object is, from COCO's polygons or run-length code (compressed or not).
+    """uint8 [H, W], 1 where the object is, from COCO's polygons (`is_polygon`) or run-length code (compressed or not).
 
     Raises ValueError for a code that does not describe the whole image.
     """
     if isinstance(segmentation, list):
-        segmentation = rle.merge(rle.frPyObjects(segmentation, height, width))
-    elif isinstance(segmentation["counts"], list):
-        segmentation = rle.frPyObjects(segmentation, height, width)
-    mask = rle.decode(segmentation)
-    if mask.sum() != rle.area(segmentation):  # pycocotools leaves what the runs do not reach uninitialised
+        return rle.decode(rle.merge(rle.frPyObjects(segmentation, height, width)))
+    runs = whole_runs(segmentation["counts"], height * width)
+    return rle.decode(rle.frPyObjects({"size": [height, width], "counts": runs}, height, width))
+
+
+def whole_runs(counts: object, pixels: int) -> list[int]:
+    """The lengths of a mask's runs, from a list of them or from COCO's text.
+
+    Raises ValueError unless they are whole numbers that fill an image of as many pixels: pycocotools believes whatever
+    it gets, and reads and writes memory that is not its own.
+    """
+    runs = text_runs(counts) if isinstance(counts, str) else counts
+    if not isinstance(runs, list) or not all(is_integer(run) and run >= 0 for run in runs) or sum(runs) != pixels:
         raise ValueError("its runs do not fill the image")
-    return mask
+    return runs
+
+
+def text_runs(text: str) -> list[int]:
+    """The numbers in COCO's text of a run-length code. Raises ValueError for another text.
+
+    A character is 5 bits of a number, lowest first, and whether more follow; the highest bit is its sign. From the
+    fourth on each is the difference to the last but one.
+    """
+    runs, value, shift = [], 0, 0
+    for code in map(ord, text):
+        code -= 48
+        if not 0 <= code < 64 or shift > 30:
+            raise ValueError("its counts are no run-length code")
+        value |= (code & 31) << shift
+        shift += 5
+        if not code & 32:
+            value -= (code >> 4 & 1) << shift
+            runs.append(value + runs[-2] if len(runs) > 2 else value)
+            value = shift = 0
+    if shift:
+        raise ValueError("its counts end in the middle of a number")
+    return runs
 
 
 def normalised(content: dict) -> dict:
@@ -419,12 +482,33 @@ def refuse(path: Path, faults: Iterable[str], mend: str) -> None:
         raise DataError(f"{path}: {faults[0]}{more}: {mend}")
 
 
+QUOTE = reprlib.Repr()
+QUOTE.maxstring = QUOTE.maxlong = QUOTE.maxother = 80
+
+
+def quoted(value: object) -> str:
+    """A value of a file as a message shows it: on one line, without control characters, of 80 characters at most."""
+    text = QUOTE.repr(value)
+    return text if len(text) <= 80 else f"{text[:77]}..."
+
+
+def plain(value: object) -> str:
+    """The same of a name, without quotation marks."""
+    return quoted(value)[1:-1] if isinstance(value, str) else quoted(value)
+
+
 def is_integer(value: object) -> bool:
-    return isinstance(value, int) and not isinstance(value, bool)
+    """Whether it is a whole number that int64 holds."""
+    return isinstance(value, int) and not isinstance(value, bool) and -(2**63) <= value < 2**63
 
 
 def is_number(value: object) -> bool:
     return isinstance(value, (int, float)) and not isinstance(value, bool)
+
+
+def is_finite(number: float) -> bool:
+    """Whether float32 holds it; a whole number may be too long for any float."""
+    return -FLOAT32_MAX <= number <= FLOAT32_MAX
 
 
 def duplicates(values: Iterable) -> Iterator:
@@ -455,7 +539,8 @@ def check_structure(path: Path, content: object) -> None:
         )
         refuse(path, faults, f"each of them needs {', '.join(fields)}")
         ids = (entry["id"] for entry in content[key])
-        refuse(path, (f'id {i!r} in "{key}" is not an integer' for i in ids if not is_integer(i)), "number the entries")
+        faults = (f'id {quoted(i)} in "{key}" is not an integer' for i in ids if not is_integer(i))
+        refuse(path, faults, "number the entries")
 
 
 def check_images(path: Path, images: list[dict]) -> None:
@@ -464,19 +549,31 @@ def check_images(path: Path, images: list[dict]) -> None:
     repeated = duplicates(image["id"] for image in images)
     refuse(path, (f"image id {i} is there twice" for i in repeated), "ids must be unique")
     faults = (
-        f"image id {image['id']}: file_name {image['file_name']!r} is not a name"
+        f"image id {image['id']}: file_name {quoted(image['file_name'])} is not a name"
         for image in images
-        if not isinstance(image["file_name"], str) or not image["file_name"]
+        if not is_name(image["file_name"])
     )
     refuse(path, faults, "give the image's path, relative to the folder")
-    repeated = duplicates(image["file_name"] for image in images)
-    refuse(path, (f"image {name} is there twice" for name in repeated), "list every image once")
+    paths = [posixpath.normpath(image["file_name"]) for image in images]
+    outside = (name for name in paths if name.startswith("/") or name == ".." or name.startswith("../"))
+    faults = (f"image {plain(name)} is outside the folder" for name in outside)
+    refuse(path, faults, "put it, or a link to it, into the folder and give its path from there")
+    repeated = duplicates(paths)
+    refuse(path, (f"image {plain(name)} is there twice" for name in repeated), "list every image once")
     faults = (
-        f"image id {image['id']}: size {image['width']!r} x {image['height']!r} is no size in pixels"
+        f"image id {image['id']}: size {quoted(image['width'])} x {quoted(image['height'])} is no size in pixels"
         for image in images
         if not all(is_integer(image[side]) and image[side] > 0 for side in ("width", "height"))
+        or image["width"] * image["height"] > MOST_PIXELS
     )
-    refuse(path, faults, "give width and height as positive integers")
+    refuse(path, faults, f"give width and height as positive integers, of {MOST_PIXELS} pixels at most")
+
+
+def is_name(value: object) -> bool:
+    """A path that file systems take, without control characters or breaks of lines."""
+    if not isinstance(value, str) or not value or re.search(r"[\x00-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff]", value):
+        return False
+    return len(value) <= 1000 and max(map(len, value.encode().split(b"/"))) <= 255
 
 
 def check_categories(path: Path, categories: list[dict]) -> None:
@@ -484,11 +581,14 @@ def check_categories(path: Path, categories: list[dict]) -> None:
         raise DataError(f"{path}: no categories: add at least one")
     for key in ("id", "name"):
         repeated = duplicates(str(category[key]) for category in categories)
-        refuse(path, (f"category {key} {value} is there twice" for value in repeated), f"every {key} must be unique")
+        faults = (f"category {key} {plain(value)} is there twice" for value in repeated)
+        refuse(path, faults, f"every {key} must be unique")
     low = (f"category id {category['id']} is below 0" for category in categories if category["id"] < 0)
     refuse(path, low, "number categories from 1")
+    high = (f"category id {category['id']} is too high" for category in categories if category["id"] > MOST_CATEGORIES)
+    refuse(path, high, f"number categories from 1, to {MOST_CATEGORIES} at most")
     nameless = (c for c in categories if not isinstance(c["name"], str))
-    refuse(path, (f"category id {c['id']}: name {c['name']!r} is not text" for c in nameless), "name it")
+    refuse(path, (f"category id {c['id']}: name {quoted(c['name'])} is not text" for c in nameless), "name it")
 
 
 def check_annotations(path: Path, content: dict) -> None:
@@ -498,20 +598,20 @@ def check_annotations(path: Path, content: dict) -> None:
     for field, listed in (("image_id", "images"), ("category_id", "categories")):
         known = {entry["id"] for entry in content[listed]}
         faults = (
-            f"annotation id {entry['id']}: unknown {field} {reprlib.repr(entry[field])}"
+            f"annotation id {entry['id']}: unknown {field} {quoted(entry[field])}"
             for entry in annotations
             if not is_integer(entry[field]) or entry[field] not in known
         )
         refuse(path, faults, f'add it to "{listed}" or remove the annotation')
     check_boxes(path, annotations, {image["id"]: (image["width"], image["height"]) for image in content["images"]})
     faults = (
-        f"annotation id {entry['id']}: area {entry['area']!r} is not a number of pixels"
+        f"annotation id {entry['id']}: area {quoted(entry['area'])} is not a number of pixels"
         for entry in annotations
-        if "area" in entry and not (is_number(entry["area"]) and math.isfinite(entry["area"]) and entry["area"] >= 0)
+        if "area" in entry and not (is_number(entry["area"]) and 0 <= entry["area"] <= FLOAT32_MAX)
     )
     refuse(path, faults, "give square pixels, or leave area out")
     faults = (
-        f"annotation id {entry['id']}: iscrowd {entry['iscrowd']!r} is neither 0 nor 1"
+        f"annotation id {entry['id']}: iscrowd {quoted(entry['iscrowd'])} is neither 0 nor 1"
         for entry in annotations
         if entry.get("iscrowd", 0) not in (0, 1)
     )
@@ -524,14 +624,14 @@ def check_boxes(path: Path, annotations: list[dict], sizes: dict[int, tuple[int,
             if wrong(entry):
                 width, height = sizes[entry["image_id"]]
                 said = what.format(width=width, height=height)
-                yield f"annotation id {entry['id']}: bbox {reprlib.repr(entry['bbox'])} {said}"
+                yield f"annotation id {entry['id']}: bbox {quoted(entry['bbox'])} {said}"
 
     def malformed(entry: dict) -> bool:
         bbox = entry["bbox"]
         return not (isinstance(bbox, list) and len(bbox) == 4 and all(is_number(value) for value in bbox))
 
     def infinite(entry: dict) -> bool:
-        return not all(math.isfinite(value) for value in entry["bbox"])
+        return not all(map(is_finite, entry["bbox"]))
 
     def empty(entry: dict) -> bool:
         return entry["bbox"][2] <= 0 or entry["bbox"][3] <= 0
@@ -545,25 +645,88 @@ def check_boxes(path: Path, annotations: list[dict], sizes: dict[int, tuple[int,
     refuse(path, faults(malformed, "is malformed"), "give four numbers, x, y, width, height")
     refuse(path, faults(infinite, "is not finite"), "give it finite numbers or remove it")
     refuse(path, faults(empty, "is empty"), "give it a positive width and height or remove it")
+    if are_normalised(annotations, sizes):
+        mend = "multiply x and width by the image's width, y and height by its height"
+        refuse(path, ["boxes are parts of the image, in 0..1"], mend)
     refuse(path, faults(outside, "is outside the image of {width} x {height}"), "clip it to the image or remove it")
 
 
+def are_normalised(annotations: list[dict], sizes: dict[int, tuple[int, int]]) -> bool:
+    """Whether no box goes beyond 1, and not all of them are whole pixels, although an image is larger."""
+    if not all(0 <= value <= 1 for entry in annotations for value in entry["bbox"]):
+        return False
+    broken = any(value not in (0, 1) for entry in annotations for value in entry["bbox"])
+    return broken and max(map(max, sizes.values())) > 2
+
+
+def check_sides(path: Path, coco: dict) -> None:
+    """Boxes keep their sides in float32, wherever in the image a transform puts them, and after a change of size."""
+    least = {
+        image["id"]: [4 * float(np.spacing(np.float32(image[side]))) for side in ("width", "height")]
+        for image in coco["images"]
+    }
+    faults = (
+        f"annotation id {entry['id']}: bbox {quoted(entry['bbox'])} is too small to have a width and a height"
+        for entry in coco["annotations"]
+        if entry["bbox"][2] < least[entry["image_id"]][0] or entry["bbox"][3] < least[entry["image_id"]][1]
+    )
+    refuse(path, faults, "coordinates have seven digits here: make it larger or remove it")
+
+
+def check_tasks(labels: Labels, tasks: Sequence[str]) -> None:
+    """The labels hold what the tasks need besides boxes."""
+    if "segm" in tasks:
+        check_masks(labels)
+    if "keypoints" in tasks:
+        check_keypoints(labels)
+
+
 def check_masks(labels: Labels) -> None:
-    """Every annotation has a mask that fits its image."""
+    """Every annotation has a mask that fits its image; of a run-length code only the size is looked at."""
     sizes = {image["id"]: [image["height"], image["width"]] for image in labels.coco["images"]}
     unusable = (e for e in labels.coco["annotations"] if not is_mask(e.get("segmentation"), sizes[e["image_id"]]))
-    mend = 'give it a "segmentation" of the image\'s size (polygons or run-length code), or load without masks'
+    mend = 'give it a "segmentation" (polygons in the image, or run-length code of its size), or load without masks'
     refuse(labels.path, (f"annotation id {entry['id']} has no usable mask" for entry in unusable), mend)
+
+
+def check_runs(labels: Labels) -> None:
+    """Every mask that is a run-length code fills its image; `decode_mask` looks only when a mask is served."""
+    sizes = {image["id"]: image["height"] * image["width"] for image in labels.coco["images"]}
+    faults = (
+        f"annotation id {entry['id']}: segmentation cannot be decoded ({fault})"
+        for entry in labels.coco["annotations"]
+        if isinstance(entry["segmentation"], dict)
+        and (fault := runs_fault(entry["segmentation"]["counts"], sizes[entry["image_id"]]))
+    )
+    refuse(labels.path, faults, "mend it, or do without masks")
+
+
+def runs_fault(counts: object, pixels: int) -> str | None:
+    try:
+        whole_runs(counts, pixels)
+    except ValueError as error:
+        return str(error)
+    return None
 
 
 def is_mask(segmentation: object, size: list[int]) -> bool:
     if isinstance(segmentation, dict):
         return segmentation.get("size") == size and isinstance(segmentation.get("counts"), (str, list))
-    return isinstance(segmentation, list) and bool(segmentation) and all(map(is_polygon, segmentation))
+    is_list = isinstance(segmentation, list) and bool(segmentation)
+    return is_list and all(is_polygon(polygon, *size) for polygon in segmentation)
 
 
-def is_polygon(polygon: object) -> bool:
-    return isinstance(polygon, list) and len(polygon) >= 6 and len(polygon) % 2 == 0 and all(map(is_number, polygon))
+def is_polygon(polygon: object, height: int, width: int) -> bool:
+    """At least three points, x and y in turn, finite and in the image: pycocotools walks along the sides of any other
+    until memory ends."""
+    if not isinstance(polygon, list) or len(polygon) < 6 or len(polygon) % 2:
+        return False
+    if not {int, float} >= set(map(type, polygon)):
+        return False
+    xs, ys = polygon[0::2], polygon[1::2]
+    inside = min(xs) >= -TOLERANCE and max(xs) <= width + TOLERANCE
+    inside = inside and min(ys) >= -TOLERANCE and max(ys) <= height + TOLERANCE
+    return inside and math.isfinite(sum(polygon))  # NaN passes min and max
 
 
 def check_keypoints(labels: Labels) -> None:
@@ -571,15 +734,15 @@ def check_keypoints(labels: Labels) -> None:
     named = {one["name"]: one["keypoints"] for one in labels.coco["categories"] if "keypoints" in one}
     if not any(named.values()):
         raise DataError(f'{labels.path}: no category has "keypoints": name them, or load without the task "keypoints"')
-    bad = (f"category {name!r}: keypoints {reprlib.repr(own)}" for name, own in named.items() if not is_names(own))
+    bad = (f"category {quoted(name)}: keypoints {quoted(own)}" for name, own in named.items() if not is_names(own))
     refuse(labels.path, bad, "list the names of its points")
     first = next(own for own in named.values() if own)
     other = (name for name, own in named.items() if own not in ([], first))
-    faults = (f"category {name!r} has other keypoints than another category" for name in other)
+    faults = (f"category {quoted(name)} has other keypoints than another category" for name in other)
     refuse(labels.path, faults, "give all categories with keypoints the same")
     numbers = 3 * len(first)
     faults = (
-        f"annotation id {entry['id']}: keypoints {reprlib.repr(entry['keypoints'])}"
+        f"annotation id {entry['id']}: keypoints {quoted(entry['keypoints'])}"
         for entry in labels.coco["annotations"]
         if "keypoints" in entry and not is_points(entry["keypoints"], numbers)
     )
@@ -591,7 +754,7 @@ def is_names(value: object) -> bool:
 
 
 def is_points(value: object, numbers: int) -> bool:
-    right = isinstance(value, list) and len(value) == numbers and all(is_number(v) and math.isfinite(v) for v in value)
+    right = isinstance(value, list) and len(value) == numbers and all(is_number(v) and is_finite(v) for v in value)
     return right and all(visibility in (0, 1, 2) for visibility in value[2::3])
 
 
@@ -599,7 +762,7 @@ def check_image_files(folder: Path, labels: Labels) -> None:
     """Every image is there, complete, of 8 bits a channel and of its label's size: files are read at both ends only."""
     images = labels.coco["images"]
     missing = (image for image in images if not (folder / image["file_name"]).is_file())
-    faults = (f"image {image['file_name']} of image id {image['id']} is missing" for image in missing)
+    faults = (f"image {plain(image['file_name'])} of image id {image['id']} is missing" for image in missing)
     refuse(labels.path, faults, f"put it into {folder}, or remove its image and annotations from the labels")
     faults = [image_fault(folder / image["file_name"], image["width"], image["height"]) for image in images]
     faults = [fault for fault in faults if fault]
@@ -624,7 +787,7 @@ def image_fault(path: Path, width: int, height: int) -> str | None:
     except UnidentifiedImageError:
         return f"{path}: not an image: replace it"
     except (OSError, SyntaxError) as error:
-        return f"{path}: cannot be read ({error}): replace it"
+        return f"{path}: cannot be read ({quoted(' '.join(str(error).split()))}): replace it"
     return None
 
 

@@ -48,6 +48,11 @@ def layout(folder: Path, split: str, tasks: Sequence[str] = ("bbox",)) -> Layout
     return Layout(folder / "annotations" / f"{kind}_{named[-1]}.json", named[-1], is_coco=True)
 
 
+def is_cocos(labels: Path) -> bool:
+    """Whether a file of labels lies where COCO or Roboflow put theirs, whatever else is there."""
+    return labels.parent.name == "annotations" or labels.name == "_annotations.coco.json"
+
+
 FROM_YOLO = (
     "convert each split with `pip install supervision`: DetectionDataset.from_yolo(IMAGES, LABELS, 'data.yaml')"
     ".as_coco('OUT', 'OUT/train_annotations.json'), and give OUT"
