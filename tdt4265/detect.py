@@ -115,7 +115,7 @@ def pictures(given: Sequence[str]) -> tuple[list[Picture], dict[str, int]]:
         path = Path(one).expanduser()
         source, colon, split = one.rpartition(":")
         if path.is_dir():
-            inside = sorted(p for p in path.rglob("*") if p.suffix.lower() in suffixes and p.is_file())
+            inside = [p for p in path.rglob("*") if p.suffix.lower() in suffixes and p.is_file()]
             inside = sorted(inside, key=lambda p: data.natural_key(str(p.relative_to(path))))
             if not inside:
                 raise DetectError(f"{one}: holds no image ({', '.join(suffixes)})")
@@ -183,12 +183,12 @@ def look(
     return found, failures, frames
 
 
-def draw(image: Tensor, found: dict, categories: dict[int, str], title: str = "") -> Figure:
+def draw(image: Tensor, found: dict, categories: dict[int, str]) -> Figure:
     """An image with what was found in it: boxes, class names and scores, masks and keypoints where there are any."""
     masks = found["masks"][:, 0] if "masks" in found else None
     what = {"masks": masks, "keypoints": found.get("keypoints")}
     boxes = (found["boxes"], found["labels"], found["scores"])
-    return plots.panorama(image, *boxes, **what, categories=categories, title=title)
+    return plots.panorama(image, *boxes, **what, categories=categories)
 
 
 def _png(figure: Figure) -> bytes:

@@ -1,5 +1,7 @@
 """Figures show what they are given: the right boxes on the right strip, in the class's colour."""
 
+import json
+
 import matplotlib
 
 matplotlib.use("Agg")
@@ -12,6 +14,7 @@ from matplotlib.patches import Rectangle
 
 from tdt4265 import plots
 from tdt4265.anchors import Anchors
+from tdt4265.paths import assets
 
 CATEGORIES = {1: "car", 7: "person"}
 TARGET = {"boxes": torch.tensor([[10.0, 60, 30, 80], [700, 50, 708, 74]]), "labels": torch.tensor([1, 7])}
@@ -321,3 +324,9 @@ def test_closeups_show_what_each_panel_has_of_its_part():
     assert not empty.axison
     (left,) = plots.closeups([("", image, known, (0, 10, 25, 70))], columns=1, categories={1: "car"}).axes
     assert [text.get_text() for text in left.get_legend().get_texts()] == ["car"]  # the other lies outside
+
+
+def test_limbs_are_those_of_the_labels():
+    content = json.loads((assets() / "sample" / "val_keypoints.json").read_text())
+    skeletons = [one["skeleton"] for one in content["categories"] if "skeleton" in one]
+    assert skeletons and all(sorted(plots.LIMBS) == sorted((a - 1, b - 1) for a, b in one) for one in skeletons)

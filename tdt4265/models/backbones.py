@@ -26,6 +26,15 @@ def _conv(in_channels, out_channels, kernel, stride=1, padding=1, norm_layer: No
     return [nn.Conv2d(in_channels, out_channels, kernel, stride, padding), *norm, nn.ReLU(inplace=True)]
 
 
+def _one_after_another(levels: nn.ModuleList, images: Tensor) -> list[Tensor]:
+    """What each level gives, the next one from it."""
+    features, x = [], images
+    for level in levels:
+        x = level(x)
+        features.append(x)
+    return features
+
+
 class BasicBackbone(nn.Module):
     """The course's baseline: thirteen convolutions in six groups, each followed by a ReLU. No norm, no shortcut.
 
@@ -57,11 +66,7 @@ class BasicBackbone(nn.Module):
 
     def forward(self, images: Tensor) -> list[Tensor]:
         """[B, 3, H, W] -> six feature maps [B, out_channels[i], H / 2^(i+2), W / 2^(i+2)]."""
-        features, x = [], images
-        for level in self.levels:
-            x = level(x)
-            features.append(x)
-        return features
+        return _one_after_another(self.levels, images)
 
 
 class NarrowBackbone(nn.Module):
@@ -87,11 +92,7 @@ class NarrowBackbone(nn.Module):
 
     def forward(self, images: Tensor) -> list[Tensor]:
         """[B, 3, H, W] -> six feature maps [B, channels, ceil(H / 2^(i+2)), ceil(W / 2^(i+2))]."""
-        features, x = [], images
-        for level in self.levels:
-            x = level(x)
-            features.append(x)
-        return features
+        return _one_after_another(self.levels, images)
 
 
 # Residual block and number of blocks in each of the four stages, by the number of weighted layers.
