@@ -138,6 +138,7 @@ def test_the_weights_of_the_package_are_those_of_their_authors():
 def test_lite_starts_from_imagenet_and_keeps_its_first_blocks(capsys):
     torch.manual_seed(0)
     model = recipe_on(recipes.Timm()).train()
+    assert model.backbone.imagenet
     assert capsys.readouterr().out == ""
     trunk, state = model.backbone.trunk, backbones._packaged("tf_efficientnet_lite0")
     assert all(torch.equal(value, state[name]) for name, value in trunk.state_dict().items())
@@ -160,7 +161,7 @@ def test_without_timms_weights_one_line_says_so(monkeypatch, capsys):
 
     trunk = Timm("resnet18")
     monkeypatch.setattr(backbones.timm, "create_model", offline)
-    assert not trunk.load_imagenet()
+    assert not trunk.load_imagenet() and not trunk.imagenet
     line = capsys.readouterr().out
     assert line == "resnet18 starts from random weights: no ImageNet weights (no route to host)\n"
     with pytest.raises(ValueError, match="has no blocks that could be frozen"):

@@ -264,6 +264,7 @@ class Timm(nn.Module):
     def __init__(self, name: str, extra_channels: tuple[int, ...] = (256, 256), extra_norm: NormLayer | None = None):
         super().__init__()
         self.name = name
+        self.imagenet = False  # whether the trunk started from ImageNet's weights
         try:
             self.trunk = timm.create_model(name, features_only=True, pretrained=False)
         except RuntimeError as error:
@@ -302,6 +303,7 @@ class Timm(nn.Module):
             return False
         own = self.trunk.state_dict()
         self.trunk.load_state_dict({name: state[name] for name in own})
+        self.imagenet = True
         return True
 
     def freeze(self, blocks: int) -> None:
