@@ -12,6 +12,7 @@ import argparse
 import io
 import itertools
 import json
+import os
 import sys
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
@@ -30,6 +31,7 @@ from tqdm.auto import tqdm
 
 from tdt4265 import data, plots, results, weights
 from tdt4265.devices import DeviceError, torch_device
+from tdt4265.errors import OneLineError
 from tdt4265.evaluation import coco_results, evaluating
 from tdt4265.paths import FolderError, claim, write_whole
 
@@ -37,7 +39,7 @@ SCORE_THRESH = 0.3
 FRAMES_A_SECOND = 10  # of a clip: the sensor's
 
 
-class DetectError(ValueError):
+class DetectError(OneLineError):
     """What is asked for can't be done: one line that says why, and the mend."""
 
 
@@ -112,15 +114,17 @@ def pictures(given: Sequence[str]) -> tuple[list[Picture], dict[str, int]]:
     """
     found, known, suffixes = [], {}, (*data.SUFFIXES, *data.RECORDINGS)
     for one in given:
-        path = Path(one).expanduser()
+        path = Path(os.path.expanduser(one))
         source, colon, split = one.rpartition(":")
-        if path.is_dir():
+        with data.refusing_os_errors(path):
+            is_folder, is_there = path.is_dir(), path.exists()
+        if is_folder:
             inside = [p for p in path.rglob("*") if p.suffix.lower() in suffixes and p.is_file()]
             inside = sorted(inside, key=lambda p: data.natural_key(str(p.relative_to(path))))
             if not inside:
                 raise DetectError(f"{one}: holds no image ({', '.join(suffixes)})")
             found += [Picture(str(p.relative_to(path).with_suffix("")), str(p), p) for p in inside]
-        elif path.exists():
+        elif is_there:
             found.append(Picture(path.stem, one, path))
         elif colon and split in ("train", "val"):
             frames = data.CocoDetection(data.source_folder(source), split)

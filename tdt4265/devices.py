@@ -11,11 +11,13 @@ import lightning
 import torch
 from lightning.fabric.strategies import DDPStrategy
 
+from tdt4265.errors import OneLineError
+
 PRECISIONS = ("32-true", "bf16-mixed", "16-mixed")  # Fabric's names: float32, and autocast to either type of 16 bits
 CPU_INFO = Path("/proc/cpuinfo")  # where Linux names the CPU and lists its instructions
 
 
-class DeviceError(ValueError):
+class DeviceError(OneLineError):
     """A device or a precision that can't be had: one line that says why."""
 
 

@@ -33,6 +33,7 @@ from torchvision.ops import clip_boxes_to_image
 
 from tdt4265 import boxes as box_ops
 from tdt4265 import data, weights
+from tdt4265.errors import OneLineError
 from tdt4265.evaluation import evaluate, evaluating
 from tdt4265.losses import SigmoidFocalLoss
 from tdt4265.models import Detector, RingDetector
@@ -45,7 +46,7 @@ BOX_TOLERANCE, SCORE_TOLERANCE = 0.01, 1e-4  # pixels; between torch and the fil
 CHECKED_FRAMES, CALIBRATION_FRAMES = 3, 64
 
 
-class ExportError(ValueError):
+class ExportError(OneLineError):
     """A detector that can't be exported: one line that says why, and the mend."""
 
 

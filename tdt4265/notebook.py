@@ -12,10 +12,12 @@ import torch
 from IPython import get_ipython
 from torch.testing import assert_close
 
+from tdt4265.errors import OneLineError
+
 PARAMETERS = ("epochs", "dataset", "size", "seed", "devices", "batch_size", "lr", "output_dir")
 
 
-class UnknownParameter(ValueError):
+class UnknownParameter(OneLineError):
     """papermill was given a name that the notebook does not have; one line."""
 
 

@@ -27,7 +27,12 @@ def assets() -> Path:
 
 def cache() -> Path:
     """The folder for what is generated or downloaded, absolute: TDT4265_CACHE, or ~/.cache/tdt4265."""
-    return Path(os.environ.get("TDT4265_CACHE") or "~/.cache/tdt4265").expanduser().absolute()
+    return expanded(os.environ.get("TDT4265_CACHE") or "~/.cache/tdt4265")
+
+
+def expanded(path: str | Path) -> Path:
+    """The path, absolute, a leading ~ or ~NAME replaced by that home folder where there is one."""
+    return Path(os.path.expanduser(path)).absolute()
 
 
 def write_whole(path: str | Path, content: bytes | str | Callable[[Path], object]) -> None:

@@ -28,6 +28,7 @@ from tqdm.auto import tqdm
 
 from tdt4265 import data, export, weights
 from tdt4265.devices import cpu_has_bfloat16, device_name
+from tdt4265.errors import OneLineError
 from tdt4265.evaluation import evaluating
 from tdt4265.paths import write_whole
 
@@ -82,7 +83,7 @@ def now(device: torch.device) -> float:
 # The command ----------------------------------------------------------------------------------------------------------
 
 
-class SpeedError(ValueError):
+class SpeedError(OneLineError):
     """What is asked for can't be timed: one line that says why, and the mend."""
 
 

@@ -11,7 +11,9 @@ import contextlib
 import io
 import math
 import os
+import signal
 import sys
+import threading
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -23,8 +25,10 @@ from torch.utils.data import ConcatDataset, Dataset
 
 from tdt4265 import data, evaluation, intervals, records, training
 from tdt4265.describe import count_parameters
-from tdt4265.devices import DeviceError, choose_devices, choose_precision, device_name, launch
+from tdt4265.devices import choose_devices, choose_precision, device_name, launch
+from tdt4265.errors import OneLineError
 from tdt4265.models.detector import IMAGE_MEAN, IMAGE_STD
+from tdt4265.paths import expanded
 from tdt4265.recipes import ALL_RECIPES, Recipe
 from tdt4265.speed import measure_speed
 
@@ -36,7 +40,7 @@ DEMONSTRATION = {"batch_size": 4, "epochs": 5, "repeats": 18}
 MOST_SEED = 2**63 - 1
 
 
-class SettingsError(ValueError):
+class SettingsError(OneLineError):
     """A setting that can't be: one line that names it and what it may be."""
 
 
@@ -113,7 +117,7 @@ def resolve(
     resume: bool = False,
     test: str | Path | None = None,
 ) -> Settings:
-    """Decide everything about a run; nothing is read or written yet.
+    """Decide everything about a run; nothing is read or written yet, only looked for.
 
     Args:
         recipe: a name among `recipes.ALL_RECIPES`.
@@ -130,6 +134,7 @@ def resolve(
 
     Raises:
         SettingsError, DeviceError: one line that names the setting.
+        DataError: the dataset is not there.
     """
     if recipe not in ALL_RECIPES:
         raise SettingsError(f"no recipe {recipe!r}: choose one of {', '.join(ALL_RECIPES)}")
@@ -142,6 +147,8 @@ def resolve(
     if precision != "auto":
         choose_precision(accelerator, precision)  # refuses one that is none
     dataset = str(dataset)
+    if dataset not in ("sim", "sim-clips"):  # which are made where they are missing
+        data.source_folder(dataset)
     demonstration = epochs == 0
     if demonstration:
         size, dataset, epochs = "small", "sample", DEMONSTRATION["epochs"]
@@ -161,8 +168,12 @@ def resolve(
     if output_dir is None:
         name = "demonstration" if demonstration else Path(dataset).name
         output_dir = Path("runs") / f"{recipe}-{size}-{name}-seed{seed}"
-    if Path(output_dir).exists() and not Path(output_dir).is_dir():
-        raise SettingsError(f"{output_dir}: is a file; give a folder as output_dir")
+    output_dir = expanded(output_dir) if str(output_dir).startswith("~") else Path(output_dir)
+    try:
+        if output_dir.exists() and not output_dir.is_dir():
+            raise SettingsError(f"{output_dir}: is a file; give a folder as output_dir")
+    except OSError as error:
+        raise SettingsError(f"{output_dir}: can't be used ({error.strerror}); give another output_dir") from None
     return Settings(
         recipe=replace(chosen, training=config),
         protocol="demonstration" if demonstration else {"small": "small", "report": "full"}[size],
@@ -173,7 +184,7 @@ def resolve(
         seed=seed,
         devices=devices,
         precision=precision,
-        output_dir=Path(output_dir),
+        output_dir=output_dir,
         resume=resume,
         test=None if test is None else str(test),
     )
@@ -306,6 +317,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Returns the exit status: 0, or 2 (1 for a loss that is not finite) after one line that says what is wrong."""
     options = vars(_parser().parse_args(arguments))
     first = int(os.environ.get("RANK", os.environ.get("LOCAL_RANK", 0))) == 0
+    go_on = "the same command with --resume goes on from the last whole epoch"
+    # What torchrun sends to the others when one process has ended; only a main thread may listen.
+    listens = threading.current_thread() is threading.main_thread()
+    before = signal.signal(signal.SIGTERM, _terminated) if listens else None
     try:
         settings = resolve(**options)
         if first:
@@ -315,18 +330,39 @@ def main(arguments: Sequence[str] | None = None) -> int:
         if first:
             print(f"{result.record.path}: {_outcome(result.record)}")
         return 0
-    except (SettingsError, DeviceError, training.TrainingError, records.RecordError, data.DataError) as error:
-        print(error, file=sys.stderr)
+    except OneLineError as error:
+        # Before a run has begun all processes of a machine refuse for one reason, and the first of them says it.
+        if int(os.environ.get("LOCAL_RANK", 0)) == 0 or isinstance(error, training.RunStopped):
+            print(error, file=sys.stderr)
         return 2
     except FloatingPointError as error:
         print(error, file=sys.stderr)
         return 1
+    except _Terminated:
+        print(f"ended by another process; {go_on}", file=sys.stderr)
+        return 128 + signal.SIGTERM
     except KeyboardInterrupt:
-        print("interrupted; the same command with --resume goes on from the last whole epoch", file=sys.stderr)
+        print(f"interrupted; {go_on}", file=sys.stderr)
         return 130
+    except RuntimeError as error:
+        if not training.lost_peer(error):
+            raise
+        print(f"another process of this run has ended; {go_on}", file=sys.stderr)
+        return 2
     finally:
         if torch.distributed.is_available() and torch.distributed.is_initialized():
             torch.distributed.destroy_process_group()
+        if listens:
+            signal.signal(signal.SIGTERM, before)
+
+
+class _Terminated(BaseException):
+    """The signal SIGTERM."""
+
+
+def _terminated(number: int, _: object) -> None:
+    signal.signal(number, signal.SIG_IGN)
+    raise _Terminated
 
 
 def _outcome(record: records.Record) -> str:

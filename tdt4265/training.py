@@ -11,7 +11,9 @@ import contextlib
 import json
 import math
 import os
+import re
 import time
+import zipfile
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -29,14 +31,19 @@ from tqdm.auto import tqdm
 from tdt4265 import evaluation, records
 from tdt4265.contract import collate, without_crowds
 from tdt4265.devices import launch
+from tdt4265.errors import OneLineError
 from tdt4265.paths import FolderError, claim, write_whole
 
 # What a run leaves in its folder: its last epoch, to go on from; the weights of its best; its record.
 CHECKPOINT, BEST, RECORD = "checkpoint.pt", "best.pt", "record.jsonl"
 
 
-class TrainingError(ValueError):
+class TrainingError(OneLineError):
     """A run that can't start or go on: one line that says why, and the mend."""
+
+
+class RunStopped(TrainingError):
+    """A run that had begun stops, perhaps in one of its processes alone; `--resume` goes on with it."""
 
 
 @dataclass(frozen=True)
@@ -104,6 +111,7 @@ def fit(
 
     Raises:
         TrainingError: the folder holds another run, another process writes there, or it can't be written to.
+        RunStopped: a frame can't be read, an epoch can't be saved, or a process that reads frames has ended.
         DeviceError: the devices are not there.
         FloatingPointError: a loss or a gradient is not finite; the line names epoch, batch and frames. The last epoch's
             checkpoint and record stay as they were.
@@ -122,7 +130,8 @@ def fit(
         frames = math.ceil(len(train) / fabric.world_size) * fabric.world_size
         done = len(record.epochs)
         hidden = fabric.global_rank > 0
-        with tqdm(total=epochs * frames, initial=done * frames, unit="frame", mininterval=1, disable=hidden) as bar:
+        bar = tqdm(total=epochs * frames, initial=done * frames, unit="frame", mininterval=1, disable=hidden)
+        with _stopping(), bar:
             for epoch in range(done + 1, epochs + 1):
                 bar.set_description(f"epoch {epoch}/{epochs}")
                 started = time.perf_counter()
@@ -140,6 +149,28 @@ def fit(
                     _save(folder, record, model, optimizer, fabric)
                     bar.write(_summary(line, epochs))
         return record
+
+
+@contextlib.contextmanager
+def _stopping() -> Iterator[None]:
+    """Says of what ends a run that it can go on."""
+    go_on = "then go on from the last whole epoch with --resume"
+    try:
+        yield
+    except TrainingError:
+        raise
+    except OneLineError as error:  # of a frame
+        raise RunStopped(f"{error}; {go_on}") from None
+    except RuntimeError as error:
+        if not str(error).startswith("DataLoader worker"):
+            raise
+        raise RunStopped(f"a process that reads frames was ended: is memory full? make room, {go_on}") from None
+
+
+def lost_peer(error: RuntimeError) -> bool:
+    """Whether an error is that of a process whose peer in the same run has ended, as gloo and NCCL tell it."""
+    network = isinstance(error, torch.distributed.DistError) if torch.distributed.is_available() else False
+    return network or re.search("gloo|nccl|connection (closed|reset)", str(error), re.IGNORECASE) is not None
 
 
 def set_up(model: nn.Module, optimizer: Optimizer, fabric: lightning.Fabric) -> tuple[nn.Module, Optimizer]:
@@ -338,7 +369,7 @@ def _claim(folder: Path, fabric: lightning.Fabric) -> Iterator[None]:
 def _save(
     folder: Path, record: records.Record, model: nn.Module, optimizer: Optimizer, fabric: lightning.Fabric
 ) -> None:
-    """Raises TrainingError where it can't be written, on a full disk say: the epoch before stays as it was."""
+    """Raises RunStopped where it can't be written, on a full disk say: the epoch before stays as it was."""
     state = {
         "model": model.state_dict(),
         "optimizer": optimizer.state_dict(),
@@ -355,7 +386,7 @@ def _save(
     except (OSError, RuntimeError) as error:  # torch's writer says RuntimeError
         reason = os.strerror(error.errno) if getattr(error, "errno", None) else "is the disk full?"
         mend = "make room, and go on from the epoch before with --resume"
-        raise TrainingError(f"{folder}: epoch {len(record.epochs)} can't be saved ({reason}); {mend}") from error
+        raise RunStopped(f"{folder}: epoch {len(record.epochs)} can't be saved ({reason}); {mend}") from error
 
 
 def _open_run(
@@ -379,12 +410,19 @@ def _open_run(
         raise TrainingError(
             f"{folder}: was started with {'; '.join(differences)}: give the same again, or another --output-dir"
         )
-    model.load_state_dict(state["model"])
-    optimizer.load_state_dict(state["optimizer"])
-    fabric.strategy.precision.load_state_dict(state["precision"])
+    try:
+        model.load_state_dict(state["model"])
+        optimizer.load_state_dict(state["optimizer"])
+        fabric.strategy.precision.load_state_dict(state["precision"])
+        fits = all(part.ndim == 0 or part.shape == weight.shape for weight, part in _optimizer_parts(optimizer))
+    except (RuntimeError, ValueError, KeyError, TypeError, AttributeError):  # whatever state dicts make of others
+        fits = False
+    if not fits:
+        raise TrainingError(f"{folder / CHECKPOINT}: does not fit this network; give another --output-dir")
     record = records.Record(state["header"], state["epochs"], path=folder / RECORD)
     if (folder / RECORD).exists() and len(record.epochs) == header["epochs"]:
-        record.further = records.read(folder / RECORD).further
+        with contextlib.suppress(records.RecordError):  # a damaged one: its further lines are measured again
+            record.further = records.read(folder / RECORD).further
     if fabric.global_rank == 0:
         record.write(folder / RECORD)
     return record
@@ -398,16 +436,39 @@ def load_checkpoint(folder: str | Path) -> dict:
 def read_checkpoint(path: str | Path, keys: Sequence[str] = ("model", "header", "epochs")) -> dict:
     """What a run saved in `checkpoint.pt` or `best.pt`, on the CPU. Raises TrainingError unless it has these keys."""
     path = Path(path)
-    if not path.exists():
-        raise TrainingError(f"{path}: is not there; train first")
     try:
-        state = torch.load(path, map_location="cpu", weights_only=True)
-        whole = set(keys) <= set(state)
-    except Exception as error:  # whatever a damaged file makes of torch's reader
-        raise TrainingError(f"{path}: can't be read; delete {path.parent}, or give another --output-dir") from error
-    if not whole:
+        with zipfile.ZipFile(path) as parts:
+            damaged = parts.testzip()  # compares checksums, which torch does not
+        state = None if damaged else torch.load(path, map_location="cpu", weights_only=True)
+    except FileNotFoundError:
+        raise TrainingError(f"{path}: is not there; train first") from None
+    except PermissionError as error:
+        raise TrainingError(f"{path}: can't be read ({error.strerror}); give another --output-dir") from None
+    except Exception:  # whatever a damaged file makes of the two readers
+        damaged = True
+    if damaged:
+        raise TrainingError(f"{path}: is damaged; delete {path.parent}, or give another --output-dir")
+    if not _is_checkpoint(state, keys):
         raise TrainingError(f"{path}: is not a checkpoint of this package; give another --output-dir")
     return state
+
+
+def _is_checkpoint(state: object, keys: Sequence[str]) -> bool:
+    if not isinstance(state, dict) or not set(keys) <= set(state):
+        return False
+    epochs = state["epochs"]
+    if not isinstance(epochs, list) or not all(isinstance(line, dict) for line in epochs):
+        return False
+    numbered = [line.get("epoch") for line in epochs] == list(range(1, len(epochs) + 1))
+    return numbered and all(isinstance(state[key], dict) for key in keys if key != "epochs")
+
+
+def _optimizer_parts(optimizer: Optimizer) -> Iterator[tuple[Tensor, Tensor]]:
+    """Each weight with each tensor that the optimizer keeps for it, its momentum say."""
+    for weight, state in optimizer.state.items():
+        for part in state.values():
+            if isinstance(part, Tensor):
+                yield weight, part
 
 
 def _differences(now: object, then: object, name: str = "") -> list[str]:

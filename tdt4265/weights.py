@@ -14,8 +14,9 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import nn
 
+from tdt4265.errors import OneLineError
 from tdt4265.models.detector import IMAGE_MEAN, IMAGE_STD
-from tdt4265.paths import assets, write_whole
+from tdt4265.paths import assets, expanded, write_whole
 from tdt4265.recipes import ALL_RECIPES, RECIPES, Recipe
 from tdt4265.records import changed_part
 from tdt4265.training import BEST, CHECKPOINT, TrainingError, read_checkpoint
@@ -30,7 +31,7 @@ def kept(recipe: str, protocol: str) -> bool:
     return protocol == "small" and recipe in WITH_WEIGHTS
 
 
-class WeightsError(ValueError):
+class WeightsError(OneLineError):
     """Weights that can't be had: one line that names the file and the mend."""
 
 
@@ -93,12 +94,7 @@ def load(what: str | Path, *, seed: int = 0) -> nn.Module:
     """
     if str(what) in ALL_RECIPES and not Path(what).exists():
         return trained(str(what), seed=seed)
-    path = Path(what).expanduser()
-    if path.is_dir():
-        path = next((path / name for name in (BEST, CHECKPOINT) if (path / name).is_file()), path / CHECKPOINT)
-    elif not path.exists():
-        names = ", ".join(sorted({name for name in WITH_WEIGHTS if kept(name, "small")}))
-        raise WeightsError(f"{what}: is no file, no folder and no recipe with weights: give a run's folder, or {names}")
+    path = _checkpoint_path(what)
     try:
         checkpoint = read_checkpoint(path)
     except TrainingError as error:
@@ -116,6 +112,19 @@ def load(what: str | Path, *, seed: int = 0) -> nn.Module:
     if header["normalisation"] != {"mean": list(IMAGE_MEAN), "std": list(IMAGE_STD)}:
         raise WeightsError(f"{path}: was trained on pixels of another normalisation; {again}")
     return _detector(path, recipe, checkpoint["model"], _labels(header["classes"]), again)
+
+
+def _checkpoint_path(what: str | Path) -> Path:
+    path = expanded(what)
+    try:
+        if path.is_dir():
+            return next((path / name for name in (BEST, CHECKPOINT) if (path / name).is_file()), path / CHECKPOINT)
+        if path.exists():
+            return path
+    except OSError as error:
+        raise WeightsError(f"{path}: can't be read ({error.strerror}); give a run's folder, or a recipe") from None
+    names = ", ".join(sorted({name for name in WITH_WEIGHTS if kept(name, "small")}))
+    raise WeightsError(f"{what}: is no file, no folder and no recipe with weights: give a run's folder, or {names}")
 
 
 def _network(parts: dict) -> dict:

@@ -754,8 +754,8 @@ BAD_IMAGES = {
     "truncated": (truncate, "the image is truncated: replace it"),
     "truncated JPEG": (lambda path: (as_jpeg(path), truncate(path)), "the image is truncated: replace it"),
     "header only": (lambda path: path.write_bytes(path.read_bytes()[:60]), "the image is truncated: replace it"),
-    "text": (lambda path: path.write_text("no image"), "not an image: replace it"),
-    "nothing": (lambda path: path.write_bytes(b""), "not an image: replace it"),
+    "text": (lambda path: path.write_text("no image"), "is no image (PNG, JPEG, WEBP, BMP, TIFF): replace it"),
+    "nothing": (lambda path: path.write_bytes(b""), "is no image (PNG, JPEG, WEBP, BMP, TIFF): replace it"),
     "of a palette": (in_mode("P"), "the image's mode is P: save it with 3 channels of 8 bits (RGB)"),
     "with alpha": (in_mode("RGBA"), "the image's mode is RGBA: save it with 3 channels of 8 bits (RGB)"),
     "other size": (

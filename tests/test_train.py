@@ -2,6 +2,11 @@
 
 import functools
 import json
+import os
+import signal
+import subprocess
+import sys
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -46,7 +51,8 @@ def quick(monkeypatch, tmp_path):
     monkeypatch.setattr(train, "measure_speed", functools.partial(train.measure_speed, seconds=0.01))
 
 
-def test_the_full_protocol_is_the_recipe_on_the_dataset(monkeypatch):
+def test_the_full_protocol_is_the_recipe_on_the_dataset(monkeypatch, folder):
+    monkeypatch.setenv("TDT4265_DATA", str(folder))
     settings = train.resolve("retinanet", epochs=50, dataset="tdt4265", seed=3, size="report")
     assert settings.recipe == RECIPES["retinanet"]
     assert (settings.protocol, settings.epochs, settings.repeats, settings.seed) == ("full", 50, 1, 3)
@@ -59,19 +65,20 @@ def test_the_full_protocol_is_the_recipe_on_the_dataset(monkeypatch):
     assert train.resolve("retinanet", epochs=2).size == "report"
 
 
-def test_zero_epochs_is_the_demonstration_whatever_else_is_asked():
-    settings = train.resolve("fpn", epochs=0, dataset="tdt4265", size="report")
+def test_zero_epochs_is_the_demonstration_whatever_else_is_asked(folder):
+    settings = train.resolve("fpn", epochs=0, dataset=folder, size="report")
     assert (settings.protocol, settings.size, settings.dataset) == ("demonstration", "small", "sample")
     assert settings.recipe.transforms == ()
     assert settings.recipe.training.batch_size == 4
     assert settings.epochs * settings.repeats * 8 / 4 in range(100, 201)  # steps
 
 
-def test_batch_size_lr_and_folder_are_those_asked_for(tmp_path):
-    settings = train.resolve("ssd", epochs=1, batch_size=3, lr=0.5, output_dir="here", dataset=tmp_path / "frames")
+def test_batch_size_lr_and_folder_are_those_asked_for(folder):
+    settings = train.resolve("ssd", epochs=1, batch_size=3, lr=0.5, output_dir="here", dataset=folder)
     assert (settings.recipe.training.batch_size, settings.recipe.training.lr) == (3, 0.5)
     assert str(settings.output_dir) == "here"
-    assert train.resolve("ssd", epochs=1, dataset=tmp_path / "frames").output_dir.name == "ssd-small-frames-seed0"
+    assert train.resolve("ssd", epochs=1, dataset=folder).output_dir.name == "ssd-small-frames-seed0"
+    assert train.resolve("ssd", output_dir="~/runs").output_dir == Path.home() / "runs"
 
 
 def test_the_table_says_what_everything_resolved_to():
@@ -166,6 +173,10 @@ def test_a_demonstration_is_made_again_in_its_folder(folder, monkeypatch):
         (["ssd", "--precision", "half"], "precision is 'half': it is \"auto\", 32-true, bf16-mixed"),
         (["ssd", "--devices", "0"], "devices is '0': it is"),
         (["ssd", "--output-dir", "file"], "file: is a file; give a folder"),
+        (["ssd", "--output-dir", "a" * 300], "can't be used (File name too long); give another output_dir"),
+        (["ssd", "--output-dir", "~nobody-of-that-name/run", "--dataset", "~nobody-of-that-name"], "no such folder"),
+        (["ssd", "--dataset", "a" * 300], "can't be read (File name too long): give one that can be read"),
+        (["ssd", "--epochs", "0", "--dataset", "nowhere"], "nowhere: no such folder"),
         (["ssd", "--epochs", "1", "--dataset", "nowhere"], "nowhere: no such folder"),
         (["ssd", "--epochs", "1", "--dataset", "FOLDER", "--test", "nowhere"], "nowhere: no such folder"),
     ],
@@ -211,3 +222,50 @@ def test_ctrl_c_ends_with_the_way_on(folder, monkeypatch, capsys):
     monkeypatch.setattr(training, "fit", interrupted)
     assert train.main(["ssd", "--epochs", "1", "--dataset", str(folder)]) == 130
     assert capsys.readouterr().err.endswith("with --resume goes on from the last whole epoch\n")
+
+
+# Under torchrun -------------------------------------------------------------------------------------------------------
+
+# The second process is killed at its third step, in the second epoch.
+KILLED = """
+import os, signal, sys
+from tdt4265 import train, training
+step, calls = training.train_step, []
+def killed(*arguments):
+    calls.append(None)
+    if os.environ["RANK"] == "1" and len(calls) == 3:
+        os.kill(os.getpid(), signal.SIGKILL)
+    return step(*arguments)
+training.train_step = killed
+sys.exit(train.main(sys.argv[1:]))
+"""
+
+
+def torchrun(*command, folder):
+    environment = {**os.environ, "OMP_NUM_THREADS": "1", "CUDA_VISIBLE_DEVICES": ""}
+    environment["PYTHONPATH"] = str(Path(train.__file__).parents[1])
+    launcher = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2"]
+    done = subprocess.run(
+        [*launcher, *map(str, command)], capture_output=True, text=True, env=environment, cwd=folder, timeout=300
+    )
+    return done.returncode, done.stderr
+
+
+def test_two_processes_refuse_once(tmp_path):
+    status, said = torchrun("-m", "tdt4265.train", "ssd", "--dataset", "nowhere", folder=tmp_path)
+    assert status != 0
+    assert said.count("nowhere: no such folder") == 1
+
+
+@pytest.mark.skipif(not hasattr(signal, "SIGKILL"), reason="needs kill -9")
+def test_a_dead_process_lets_the_other_say_how_to_go_on(tmp_path, folder):
+    (tmp_path / "killed.py").write_text(KILLED)
+    arguments = ["ssd", "--epochs", "2", "--batch-size", "1", "--dataset", folder, "--output-dir", "run"]
+    status, said = torchrun(tmp_path / "killed.py", *arguments, folder=tmp_path)
+    assert status != 0
+    assert said.count("the same command with --resume goes on from the last whole epoch") == 1
+    assert "Traceback" not in said.partition("--resume goes on")[0]
+    assert len(records.read(tmp_path / "run" / "record.jsonl").epochs) == 1
+    status, said = torchrun("-m", "tdt4265.train", *arguments, "--resume", folder=tmp_path)
+    assert status == 0, said
+    assert len(records.read(tmp_path / "run" / "record.jsonl").epochs) == 2

@@ -4,6 +4,7 @@ import copy
 import json
 import math
 import os
+import random
 import signal
 import subprocess
 import sys
@@ -338,7 +339,7 @@ def test_an_unusable_folder_is_refused_in_one_line(tmp_path):
     assert "is a file; give a folder" in refusal(tmp_path / "file")
     train(tmp_path / "run", epochs=1)
     (tmp_path / "run" / "checkpoint.pt").write_bytes(b"half a check")
-    assert "can't be read; delete " in refusal(tmp_path / "run", epochs=1, resume=True)
+    assert "is damaged; delete " in refusal(tmp_path / "run", epochs=1, resume=True)
     torch.save({"weights": torch.zeros(1)}, tmp_path / "run" / "checkpoint.pt")
     assert "is not a checkpoint of this package" in refusal(tmp_path / "run", epochs=1, resume=True)
     (tmp_path / "run" / "checkpoint.pt").unlink()
@@ -548,6 +549,97 @@ def test_two_processes_take_the_step_of_one(tmp_path):
 def test_a_config_that_can_t_be_gets_one_line(setting, line):
     with pytest.raises(TrainingError, match=line):
         TrainingConfig(**setting)
+
+
+def test_a_flipped_bit_in_a_checkpoint_is_noticed(tmp_path):
+    """Wherever torch reads: a bit in the zip's own padding changes nothing."""
+    folder, rng = tmp_path / "run", random.Random(0)
+    train(folder, epochs=1)
+    path = folder / "checkpoint.pt"
+    before, whole = path.read_bytes(), training.load_checkpoint(folder)
+    noticed = 0
+    for _ in range(60):
+        damaged = bytearray(before)
+        damaged[rng.randrange(len(before))] ^= 1 << rng.randrange(8)
+        path.write_bytes(damaged)
+        try:
+            found = training.load_checkpoint(folder)
+        except TrainingError as error:
+            assert "\n" not in str(error) and str(path) in str(error)
+            noticed += 1
+        else:
+            assert found["epochs"] == whole["epochs"] and found["header"] == whole["header"]
+            assert all(torch.equal(weight, found["model"][name]) for name, weight in whole["model"].items())
+    assert noticed > 30
+
+
+@pytest.mark.parametrize(
+    "damage",
+    [
+        {"model": {}},
+        {"model": {"conv.weight": 3}},
+        {"optimizer": {"state": {}, "param_groups": []}},
+        {"optimizer": {}},
+        {"optimizer": []},
+        {"precision": None},
+        {"header": ["seed"]},
+        {"epochs": {}},
+        {"epochs": [1]},
+        {"epochs": [{"epoch": 2}]},
+    ],
+)
+def test_a_checkpoint_whose_parts_do_not_fit_gets_one_line(tmp_path, damage):
+    train(tmp_path / "run", epochs=2)
+    state = training.load_checkpoint(tmp_path / "run")
+    torch.save(state | damage, tmp_path / "run" / "checkpoint.pt")
+    line = refusal(tmp_path / "run", epochs=2, resume=True)
+    assert line.endswith("give another --output-dir")
+
+
+def test_the_momentum_of_another_network_gets_one_line(tmp_path):
+    train(tmp_path / "run", epochs=2)
+    state = training.load_checkpoint(tmp_path / "run")
+    state["optimizer"]["state"][0]["momentum_buffer"] = torch.zeros(7)
+    torch.save(state, tmp_path / "run" / "checkpoint.pt")
+    assert "does not fit this network" in refusal(tmp_path / "run", epochs=2, resume=True)
+
+
+@pytest.mark.parametrize("damage", [b"", b"half", b"{}\n", bytes(range(256))])
+def test_a_damaged_record_is_written_again_from_the_checkpoint(tmp_path, damage):
+    folder = tmp_path / "run"
+    train(folder, epochs=2)
+    before = (folder / "record.jsonl").read_bytes()
+    (folder / "record.jsonl").write_bytes(damage)
+    train(folder, epochs=2, resume=True)
+    assert (folder / "record.jsonl").read_bytes() == before
+
+
+def broken_frame(index):
+    if index == 5:
+        raise data.DataError("frame 5: is broken: replace it")
+
+
+@pytest.mark.parametrize("workers", [0, 1])
+def test_a_frame_that_cannot_be_read_stops_the_run_with_one_line(tmp_path, workers):
+    line = refusal_to_go_on(tmp_path / "run", frames=Frames(sent=broken_frame), workers=workers)
+    assert line == "frame 5: is broken: replace it; then go on from the last whole epoch with --resume"
+
+
+def refusal_to_go_on(folder, **options):
+    with pytest.raises(training.RunStopped) as error:
+        train(folder, **options)
+    return str(error.value)
+
+
+def killed_frame(index):
+    if index == 5:
+        os.kill(os.getpid(), signal.SIGKILL)
+
+
+@pytest.mark.skipif(not hasattr(signal, "SIGKILL"), reason="needs kill -9")
+def test_a_worker_that_is_killed_stops_the_run_with_one_line(tmp_path):
+    line = refusal_to_go_on(tmp_path / "run", frames=Frames(sent=killed_frame), workers=1)
+    assert line.startswith("a process that reads frames was ended: is memory full?") and "\n" not in line
 
 
 # The folder -----------------------------------------------------------------------------------------------------------

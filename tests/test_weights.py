@@ -134,7 +134,7 @@ def test_runs_that_do_not_fit_are_one_line(run, tmp_path):
     assert refused(normalisation={"mean": [0, 0, 0], "std": [1, 1, 1]}).startswith("was trained on pixels of another")
     assert refused(classes={"1": "car"}) == "does not fit the network as it is now; train again"
     path.write_bytes(path.read_bytes()[:1000])
-    with pytest.raises(weights.WeightsError, match=r"checkpoint.pt: can't be read; give a run's folder or its check"):
+    with pytest.raises(weights.WeightsError, match=r"checkpoint.pt: is damaged; give a run's folder or its check"):
         tdt4265.load("run/checkpoint.pt")
     with pytest.raises(weights.WeightsError, match=r"elsewhere: is no file, no folder and no recipe with weights"):
         tdt4265.load("elsewhere")

@@ -16,6 +16,8 @@ from tdt4265.data.coco import (
     read_checked,
     read_labels,
     read_pixels,
+    refusing_os_errors,
+    shown,
 )
 from tdt4265.data.layouts import layout
 from tdt4265.data.recordings import RECORDINGS, read_recording
@@ -43,9 +45,10 @@ def load(source: str | Path = "sim", *, tasks: Sequence[str] = ("bbox",)) -> tup
     folder = source_folder(str(source))
     name = str(source) if source in NAMES else folder.name
     train = CocoDetection(folder, "train", name=name, tasks=tasks)
-    of_val = layout(folder, "val", tasks).labels
-    if of_val.exists() and not of_val.is_file():
-        raise DataError(f"{of_val}: is no file: put the labels of val there, or remove it to evaluate on train")
+    with refusing_os_errors(folder):
+        of_val = layout(folder, "val", tasks).labels
+        if of_val.exists() and not of_val.is_file():
+            raise DataError(f"{of_val}: is no file: put the labels of val there, or remove it to evaluate on train")
     if not of_val.is_file():
         print(f"no {of_val.name} in {of_val.parent}: evaluated on train")
         return train, train
@@ -57,26 +60,29 @@ def load(source: str | Path = "sim", *, tasks: Sequence[str] = ("bbox",)) -> tup
 
 def tdt4265_folder() -> Path:
     """Where the real dataset is looked for and downloaded to: TDT4265_DATA, or tdt4265_2022 in the cache folder."""
-    return Path(os.environ.get("TDT4265_DATA") or paths.cache() / "tdt4265_2022").expanduser().absolute()
+    return paths.expanded(os.environ.get("TDT4265_DATA") or paths.cache() / "tdt4265_2022")
 
 
 def source_folder(source: str) -> Path:
+    """The folder of a source as `load` takes it; "sim" and "sim-clips" are made where they are missing."""
     if source == "sample":
         return paths.assets() / "sample"
     if source in ("sim", "sim-clips"):
         return simulated(source)
     if source == "tdt4265":
         folder = tdt4265_folder()
-        if not (folder / "train_annotations.json").is_file():
-            raise DataError(
-                f"{folder}: the real dataset is not there: fetch it with `python -m tdt4265.data.download`, "
-                "or set TDT4265_DATA to the folder that holds its train_annotations.json"
-            )
+        with refusing_os_errors(folder):
+            if not (folder / "train_annotations.json").is_file():
+                raise DataError(
+                    f"{folder}: the real dataset is not there: fetch it with `python -m tdt4265.data.download`, "
+                    "or set TDT4265_DATA to the folder that holds its train_annotations.json"
+                )
         return folder
-    folder = Path(source).expanduser().absolute()
-    if not folder.is_dir():
-        names = ", ".join(f'"{name}"' for name in NAMES)
-        raise DataError(f"{folder}: no such folder: give {names} or a folder in COCO format")
+    folder = paths.expanded(source)
+    with refusing_os_errors(folder):
+        if not folder.is_dir():
+            names = ", ".join(f'"{name}"' for name in NAMES)
+            raise DataError(f"{shown(folder)}: no such folder: give {names} or a folder in COCO format")
     return folder
 
 

@@ -6,6 +6,7 @@ of COCO 2017 as it is downloaded (`layouts`).
 Everything is checked when the dataset is made, so that no run of an hour ends at a broken file.
 """
 
+import contextlib
 import copy
 import hashlib
 import itertools
@@ -30,6 +31,8 @@ from torchvision import tv_tensors
 
 from tdt4265.contract import TASKS
 from tdt4265.data.layouts import FROM_YOLO, is_cocos, is_yolo, layout
+from tdt4265.errors import OneLineError
+from tdt4265.paths import expanded
 
 # Labels drawn by hand touch the border; this much beyond it, in pixels, is rounding and is clipped, more is a mistake.
 TOLERANCE = 1.0
@@ -50,7 +53,7 @@ FLOAT32_MAX = float(np.finfo(np.float32).max)
 HELD_BYTES = 3 * 2**29
 
 
-class DataError(ValueError):
+class DataError(OneLineError):
     """Input that cannot be used: one line that names the file, the entry and the mend."""
 
 
@@ -129,21 +132,22 @@ class CocoDetection(torch.utils.data.Dataset):
         self, folder: str | Path, split: str, *, name: str | None = None, tasks: Sequence[str] = ("bbox",),
         transforms: Callable | None = None, held_bytes: int = HELD_BYTES,
     ):  # fmt: skip
-        self.folder = Path(folder).expanduser().absolute()
+        self.folder = expanded(folder)
         self.split = split
         self.name = name or self.folder.name
         self.tasks = tuple(tasks)
         if unknown := [task for task in self.tasks if task not in TASKS]:
             raise DataError(f"task {unknown[0]!r}: choose among {', '.join(TASKS)}")
         self.transforms = transforms
-        self.labels = read_split(self.folder, split, self.tasks)
+        with refusing_os_errors(self.folder):
+            self.labels = read_split(self.folder, split, self.tasks)
+            check_tasks(self.labels, self.tasks)
+            check_image_files(self.folder, self.labels)
         self.coco = self.labels.coco
         self.categories = self.labels.categories
         self.num_classes = max(self.categories) + 1  # background is class 0
         self.image_ids = [image["id"] for image in self.coco["images"]]
         self._annotations = annotations_by_image(self.coco)
-        check_tasks(self.labels, self.tasks)
-        check_image_files(self.folder, self.labels)
         self._held = HeldFrames([(image["height"], image["width"], 3) for image in self.coco["images"]], held_bytes)
 
     def __len__(self) -> int:
@@ -260,13 +264,14 @@ class HeldFrames:
 
 def read_labels(path: str | Path) -> Labels:
     """Read and check an annotation file, or the `train_annotations.json` of a folder. Raises DataError."""
-    path = Path(path).expanduser().absolute()
-    if path.is_dir():
-        path = path / "train_annotations.json"
-    if not path.is_file():
-        if not path.parent.is_dir():
-            raise DataError(f"{path.parent}: no such folder: give a folder that holds {path.name} and its images")
-        raise DataError(f"{path}: no such file: put the labels, in COCO format, there under this name")
+    path = expanded(path)
+    with refusing_os_errors(path):
+        if path.is_dir():
+            path = path / "train_annotations.json"
+        if not path.is_file():
+            if not path.parent.is_dir():
+                raise DataError(f"{path.parent}: no such folder: give a folder that holds {path.name} and its images")
+            raise DataError(f"{path}: no such file: put the labels, in COCO format, there under this name")
     content = read_json(path)
     return Labels(path, checked(path, content), id_shift=id_shift(content["categories"]))
 
@@ -356,11 +361,39 @@ def annotations_by_image(coco: dict) -> dict[int, list[dict]]:
 # What is read ---------------------------------------------------------------------------------------------------------
 
 
-def read_json(path: Path) -> object:
+@contextlib.contextmanager
+def refusing_os_errors(path: Path) -> Iterator[None]:
+    """Turns what the system says, of permissions or of names too long, into a DataError about `path`."""
     try:
-        return json.loads(path.read_bytes())
+        yield
     except OSError as error:
-        raise DataError(f"{path}: can't be read ({error.strerror or error}): give a file that can be") from None
+        why = error.strerror or error
+        raise DataError(f"{shown(path)}: can't be read ({why}): give one that can be read") from None
+
+
+def shown(path: Path) -> str:
+    """A path as a message shows it: its end alone where it is very long."""
+    text = str(path)
+    return text if len(text) <= 140 else f"...{text[-137:]}"
+
+
+def unrepeated(pairs: list[tuple[str, object]]) -> dict:
+    """The object of these pairs; DataError where a key is there twice: JSON's readers would keep the last one."""
+    found = dict(pairs)
+    if len(found) < len(pairs):
+        key = next(duplicates(key for key, _ in pairs))
+        raise DataError(f"{quoted(key)} is there twice in one object: remove one of the two")
+    return found
+
+
+def read_json(path: Path) -> object:
+    """Raises DataError for what is no JSON, or has a key twice in an object."""
+    with refusing_os_errors(path):
+        content = path.read_bytes()
+    try:
+        return json.loads(content, object_pairs_hook=unrepeated)
+    except DataError as error:
+        raise DataError(f"{path}: {error}") from None
     except json.JSONDecodeError as error:
         where = f"line {error.lineno}, column {error.colno} ({error.msg})"
         raise DataError(f"{path}: invalid JSON at {where}: mend the file or fetch it again") from None
@@ -391,10 +424,10 @@ def read_pixels(path: Path, upright: bool = False) -> np.ndarray:
                 image = Image.fromarray((np.asarray(image) >> 8).clip(0, 255).astype(np.uint8))
             return np.array((ImageOps.exif_transpose(image) if upright else image).convert("RGB"))
     except UnidentifiedImageError:
-        raise DataError(f"{path}: is no image ({', '.join(FORMATS)}): replace it") from None
+        raise DataError(f"{shown(path)}: is no image ({', '.join(FORMATS)}): replace it") from None
     except Exception as error:  # a damaged file makes PIL raise nearly anything
         why = quoted(" ".join(str(error).split()))
-        raise DataError(f"{path}: cannot be decoded ({why}): replace the image") from None
+        raise DataError(f"{shown(path)}: cannot be decoded ({why}): replace the image") from None
 
 
 def decode_mask(segmentation: dict | list, height: int, width: int) -> np.ndarray:
@@ -772,22 +805,23 @@ def check_image_files(folder: Path, labels: Labels) -> None:
 
 def image_fault(path: Path, width: int, height: int) -> str | None:
     """One line that says what is wrong with the image and how to mend it, or None."""
+    name = shown(path)
     try:
-        with Image.open(path) as image:
+        with Image.open(path, formats=FORMATS) as image:
             if image.size != (width, height):
                 size = f"{image.width} x {image.height}"
-                return f"{path}: the image is {size}, its label says {width} x {height}: mend one of the two"
+                return f"{name}: the image is {size}, its label says {width} x {height}: mend one of the two"
             if image.mode not in ("RGB", "L"):
-                return f"{path}: the image's mode is {image.mode}: save it with 3 channels of 8 bits (RGB)"
+                return f"{name}: the image's mode is {image.mode}: save it with 3 channels of 8 bits (RGB)"
             mark = END_MARK.get(image.format)
             if mark is None:
                 image.load()  # a format whose end cannot be told: decode it all
             elif mark not in tail(path):
-                return f"{path}: the image is truncated: replace it"
+                return f"{name}: the image is truncated: replace it"
     except UnidentifiedImageError:
-        return f"{path}: not an image: replace it"
-    except (OSError, SyntaxError) as error:
-        return f"{path}: cannot be read ({quoted(' '.join(str(error).split()))}): replace it"
+        return f"{name}: is no image ({', '.join(FORMATS)}): replace it"
+    except Exception as error:  # a damaged file makes PIL raise nearly anything
+        return f"{name}: cannot be read ({quoted(' '.join(str(error).split()))}): replace it"
     return None
 
 

@@ -23,6 +23,7 @@ import torchvision
 
 from tdt4265 import __version__
 from tdt4265.devices import device_name
+from tdt4265.errors import OneLineError
 from tdt4265.paths import assets, write_whole
 
 ENVIRONMENT = ("hardware", "versions", "commit", "started")  # a header's keys that say where and with what
@@ -40,7 +41,7 @@ class Protocol:
 PROTOCOLS = {"small": Protocol(size="small", epochs=2), "full": Protocol(size="report", epochs=50)}
 
 
-class RecordError(ValueError):
+class RecordError(OneLineError):
     """A record's file that can't be read: one line that names the file and the line in it."""
 
 
