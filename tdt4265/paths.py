@@ -64,8 +64,10 @@ def remove_partial(folder: str | Path) -> None:
 
 
 @contextlib.contextmanager
-def claim(folder: str | Path) -> Iterator[None]:
+def claim(folder: str | Path, wait: bool = False) -> Iterator[None]:
     """Makes a folder, if need be, and has it for this process alone until the end; a killed process's claim is gone.
+
+    wait: for the end of another process that has it, with a line that says so.
 
     Raises FolderError: another process has it, or it cannot be written to.
     """
@@ -73,9 +75,16 @@ def claim(folder: str | Path) -> Iterator[None]:
     lock = filelock.FileLock(folder / LOCK)
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        lock.acquire(blocking=False)
-    except filelock.Timeout:
-        raise FolderError(f"{folder}: another process writes there; wait for its end, or give another folder") from None
+        try:
+            lock.acquire(blocking=False)
+        except filelock.Timeout:
+            if not wait:
+                mend = "wait for its end, or give another folder"
+                raise FolderError(f"{folder}: another process writes there; {mend}") from None
+            print(f"{folder}: another process writes there; waiting for its end", flush=True)
+            lock.acquire()
+    except FolderError:
+        raise
     except OSError as error:
         raise FolderError(f"{folder}: cannot be written to ({error.strerror or error}); give another folder") from None
     try:

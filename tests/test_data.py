@@ -369,14 +369,14 @@ def simulator(tmp_path, monkeypatch):
     """In place of the simulator: notes what is asked of it, and writes three frames a split."""
     calls = []
 
-    def generate(out, **shape):
-        calls.append((out.name, shape))
+    def make(out, settings, *_):
+        calls.append((out.name, {key: settings[key] for key in lidar.STREETS}))
         write_folder(out, "train")
         write_folder(out, "val")
-        (out / ".simulation.json").write_text(json.dumps({"version": lidar.folder.VERSION}))
+        (out / ".simulation.json").write_text(json.dumps(settings))
 
     monkeypatch.setenv("TDT4265_CACHE", str(tmp_path))
-    monkeypatch.setattr(lidar, "generate", generate)
+    monkeypatch.setattr(lidar.folder, "_make", make)
     return calls
 
 
@@ -394,7 +394,8 @@ def test_sim_is_generated_on_first_use(tmp_path, simulator):
 
 def test_what_another_simulator_made_is_made_anew(tmp_path, simulator, capsys):
     load("sim")
-    (tmp_path / "sim" / ".simulation.json").write_text(json.dumps({"version": lidar.folder.VERSION - 1}))
+    marker = tmp_path / "sim" / ".simulation.json"
+    marker.write_text(json.dumps(json.loads(marker.read_text()) | {"version": lidar.folder.VERSION - 1}))
     (tmp_path / "sim" / "images" / "train" / "old.png").write_bytes(b"a frame that the new one has not")
     capsys.readouterr()
     load("sim")

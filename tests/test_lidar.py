@@ -1,5 +1,6 @@
 """The simulator's sensor and its folders, in worlds small enough to know what must come out."""
 
+import errno
 import hashlib
 import json
 import os
@@ -17,6 +18,7 @@ from tdt4265 import data
 from tdt4265.lidar import check, folder, optics, people, road_users, sensor, shapes, tracing
 from tdt4265.lidar.__main__ import main
 from tdt4265.lidar.scene import Material, Mesh, World
+from tdt4265.paths import FolderError, claim, write_whole
 
 HEIGHT = 2.0
 MATERIALS = [
@@ -458,6 +460,62 @@ def test_a_folder_knows_the_simulator_that_made_it(finished, tmp_path):
     assert not folder.is_stale(finished) and not folder.is_stale(tmp_path), "no simulation is no stale one"
     (tmp_path / folder.SETTINGS).write_text(json.dumps({"version": folder.VERSION - 1}))
     assert folder.is_stale(tmp_path)
+
+
+SIMULATE = (
+    "import sys; sys.path.insert(0, sys.argv[2]); import test_lidar; from tdt4265.lidar import folder\n"
+    "folder.generate(sys.argv[1], **test_lidar.SMALL, seed=5, workers=1, make_world=test_lidar.street, cached={})"
+)
+
+
+@pytest.mark.parametrize("cached", [False, True])
+def test_a_second_simulation_in_a_folder_is_refused_or_waits(finished, tmp_path, cached):
+    out = tmp_path / "b"
+    with claim(out):
+        command = [sys.executable, "-u", "-c", SIMULATE.format(cached), str(out), os.path.dirname(__file__)]
+        other = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+        if cached:
+            assert other.stdout.readline() == f"{out}: another process writes there; waiting for its end\n"
+        else:
+            said = other.communicate(timeout=60)[1].splitlines()[-1]
+            assert said.endswith(f"{out}: another process writes there; wait for its end, or give another folder")
+    other.communicate(timeout=120)
+    assert (other.returncode == 0) == cached
+    assert not cached or digest(out) == digest(finished)
+
+
+def test_a_full_disk_is_one_line_and_the_simulation_goes_on(finished, tmp_path, monkeypatch):
+    out, written = tmp_path / "b", []
+
+    def fills_up(path, content):
+        written.append(path)
+        if len(written) == 8:
+            raise OSError(errno.ENOSPC, "No space left on device")
+        write_whole(path, content)
+
+    monkeypatch.setattr(folder, "write_whole", fills_up)
+    with pytest.raises(FolderError, match=r"cannot be written to \(No space left on device\); make room") as error:
+        folder.generate(out, **SMALL, seed=5, workers=1, make_world=street)
+    assert "\n" not in str(error.value) and str(out) in str(error.value)
+    monkeypatch.setattr(folder, "write_whole", write_whole)
+    folder.generate(out, **SMALL, seed=5, workers=1, make_world=street)
+    assert digest(out) == digest(finished)
+
+
+def test_what_killed_simulations_left_half_written_is_removed(finished, tmp_path):
+    left = [tmp_path / "b" / place / ".file.1.partial" for place in ("", "images/train", folder.PARTS)]
+    for path in left:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text("ha")
+    (tmp_path / "b" / folder.SETTINGS).write_text((finished / folder.SETTINGS).read_text())
+    folder.generate(tmp_path / "b", **SMALL, seed=5, workers=1, make_world=street)
+    assert digest(tmp_path / "b") == digest(finished)
+
+
+def test_a_damaged_marker_gets_one_line(tmp_path):
+    (tmp_path / folder.SETTINGS).write_text("[1")
+    with pytest.raises(ValueError, match=r"\.simulation\.json: is damaged; delete"):
+        folder.generate(tmp_path, make_world=street)
 
 
 def test_bad_requests_get_one_line(tmp_path, capsys):

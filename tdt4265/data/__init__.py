@@ -1,7 +1,6 @@
 """Frames in: `load` is the one door."""
 
 import os
-import shutil
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -88,16 +87,9 @@ def source_folder(source: str) -> Path:
 
 def simulated(name: str) -> Path:
     """The folder of a simulated dataset, "sim" or "sim-clips", generated where it is missing, unfinished or stale."""
-    from tdt4265.lidar import CLIPS, STREETS, generate, is_stale  # heavy (ray casting), and needed once
+    from tdt4265.lidar import CLIPS, STREETS, generate  # heavy (ray casting), and needed once
 
-    folder = paths.cache() / name
     try:
-        if is_stale(folder):
-            print(f"{folder}: made by another version of the simulator, so it is made anew")
-            shutil.rmtree(folder)
-        # The simulator writes its label files last: with both there, nothing is left to do.
-        if not all((folder / f"{split}_annotations.json").is_file() for split in ("train", "val")):
-            generate(folder, **(STREETS if name == "sim" else CLIPS))
+        return generate(paths.cache() / name, **(STREETS if name == "sim" else CLIPS), cached=True)
     except (ValueError, RuntimeError, OSError) as error:
         raise DataError(str(error)) from None
-    return folder

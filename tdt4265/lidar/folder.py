@@ -25,7 +25,7 @@ from PIL import Image
 from pycocotools import mask as coco_mask
 from tqdm.auto import tqdm
 
-from ..paths import PARTIAL, write_whole
+from ..paths import LOCK, PARTIAL, FolderError, claim, remove_partial, write_whole
 from .road_users import KEYPOINTS
 from .scene import World
 from .sensor import COLUMNS, ROWS, Frame, Sensor
@@ -89,6 +89,7 @@ def generate(
     workers: int | None = None,
     *,
     make_world: WorldMaker | None = None,
+    cached: bool = False,
 ) -> Path:
     """Write a simulated dataset in the real one's layout into the folder `out`, and return the folder.
 
@@ -97,9 +98,11 @@ def generate(
     begun is gone on with. The files depend on all arguments but `workers` (processes; one for each core by default).
     make_world(clip, split, seed, seconds) gives a clip's `World` (`world.make_world` by default); with several workers
     it must be importable.
+    cached: the folder is a cache: another process that fills it is waited for, and what another version of the
+    simulator made is made anew. Otherwise both are refused.
 
     Raises ValueError, in one line, when a number makes no sense, or when `out` holds something else or another
-    simulation.
+    simulation; FolderError when another process writes there, or `out` cannot be written to (a full disk).
     """
     for name, value, least in (
         ("train_clips", train_clips, 1), ("val_clips", val_clips, 0), ("seed", seed, 0),
@@ -115,7 +118,7 @@ def generate(
     clips = [Clip("train", i, i, tuple(range(0, train_frames * step, step))) for i in range(train_clips)]
     val = tuple(range(0, val_frames * step, step))
     clips += [Clip("val", train_clips + i, i, val) for i in range(val_clips)]
-    return _simulate(Path(out), settings, clips, seed, workers, make_world)
+    return _simulate(Path(out), settings, clips, seed, workers, make_world, cached)
 
 
 def sample(out: str | Path, workers: int | None = None, *, make_world: WorldMaker | None = None) -> Path:
@@ -144,34 +147,62 @@ def copy_labels(source: str | Path, out: str | Path) -> Path:
     return Path(out)
 
 
-def _simulate(out, settings, clips, seed, workers, make_world) -> Path:
+def _simulate(out, settings, clips, seed, workers, make_world, cached=False) -> Path:
     if make_world is None:
         from .world import make_world
     settings = {"version": VERSION, "world": f"{make_world.__module__}.{make_world.__qualname__}", **settings}
-    _begin(out, settings)
-    splits = sorted({clip.split for clip in clips})
-    try:
-        _render_all(out, clips, seed, workers, make_world)
-        for split in splits:
-            if not _labels_file(out, split).exists():
-                _merge(out, [clip for clip in clips if clip.split == split])
-    except FileNotFoundError:
-        # Another process simulated into the same folder and finished first.
-        if not all(_labels_file(out, split).exists() for split in splits):
-            raise
-    shutil.rmtree(out / PARTS, ignore_errors=True)
+    if not (cached and is_stale(out)):
+        _refuse_other(out, settings)
+        if _is_finished(out, clips):
+            return out
+    with claim(out, wait=cached):
+        if cached and is_stale(out):
+            print(f"{out}: made by another version of the simulator, so it is made anew")
+            _clear(out)
+        _refuse_other(out, settings)
+        if not _is_finished(out, clips):  # another process, waited for, may have finished it
+            try:
+                _make(out, settings, clips, seed, workers, make_world)
+            except OSError as error:
+                mend = "make room there, or name another folder; the same command goes on"
+                raise FolderError(f"{out}: cannot be written to ({error.strerror or error}); {mend}") from None
     return out
 
 
-def _begin(out: Path, settings: dict) -> None:
-    """Mark the folder with the settings, or see that it was begun with the same."""
+def _make(out, settings, clips, seed, workers, make_world) -> None:
+    write_whole(out / SETTINGS, json.dumps(settings))
+    splits = sorted({clip.split for clip in clips})
+    for folder in (out / PARTS, *(out / "images" / split for split in splits)):
+        folder.mkdir(parents=True, exist_ok=True)
+        remove_partial(folder)
+    _render_all(out, clips, seed, workers, make_world)
+    for split in splits:
+        if not _labels_file(out, split).exists():
+            _merge(out, [clip for clip in clips if clip.split == split])
+    shutil.rmtree(out / PARTS, ignore_errors=True)
+
+
+def _is_finished(out: Path, clips: list[Clip]) -> bool:
+    return all(_labels_file(out, split).exists() for split in {clip.split for clip in clips})
+
+
+def _clear(out: Path) -> None:
+    """Empties a folder that this process has claimed."""
+    for path in out.iterdir():
+        if path.is_dir():
+            shutil.rmtree(path)
+        elif path.name != LOCK:
+            path.unlink()
+
+
+def _refuse_other(out: Path, settings: dict) -> None:
+    """Raises ValueError for a folder that was begun with other settings, or holds something else."""
     marker = out / SETTINGS
     if not marker.exists():
-        if out.exists() and (not out.is_dir() or any(p.name != PARTS and p.suffix != PARTIAL for p in out.iterdir())):
+        if out.exists() and (not out.is_dir() or not all(map(_is_ours, out.iterdir()))):
             raise ValueError(f"{out}: holds other files than a simulation's; name a new or an empty folder")
-        (out / PARTS).mkdir(parents=True, exist_ok=True)
-        write_whole(marker, json.dumps(settings))
-    begun = json.loads(marker.read_text())
+        return
+    begun = _read_settings(marker)
     if begun != settings:
         other = ", ".join(f"{k} {begun.get(k)}" for k in settings if begun.get(k) != settings[k])
         asked = ", ".join(f"{k} {settings[k]}" for k in settings if begun.get(k) != settings[k])
@@ -181,9 +212,19 @@ def _begin(out: Path, settings: dict) -> None:
         )
 
 
+def _is_ours(path: Path) -> bool:
+    """Whether a simulation that was ended before its first step may have left it."""
+    return path.name in (PARTS, LOCK) or path.suffix == PARTIAL
+
+
+def _read_settings(marker: Path) -> dict:
+    try:
+        return dict(json.loads(marker.read_text()))
+    except (ValueError, TypeError):
+        raise ValueError(f"{marker}: is damaged; delete {marker.parent}, or name another folder") from None
+
+
 def _render_all(out, clips, seed, workers, make_world) -> None:
-    for split in {clip.split for clip in clips}:
-        (out / "images" / split).mkdir(parents=True, exist_ok=True)
     left = []
     for clip in clips:
         if not _labels_file(out, clip.split).exists():
@@ -191,7 +232,6 @@ def _render_all(out, clips, seed, workers, make_world) -> None:
             left += [(clip, missing[i : i + CHUNK]) for i in range(0, len(missing), CHUNK)]
     if not left:
         return
-    (out / PARTS).mkdir(exist_ok=True)
     total = sum(len(clip.frames) for clip in clips)
     to_do = sum(len(frames) for _, frames in left)
     workers = min(workers or os.cpu_count() or 1, len(left))
