@@ -77,18 +77,10 @@ def join_at_seam(target: dict, width: int) -> dict:
     """
     boxes = target["boxes"].as_subclass(Tensor).clone()
     x1, y1, x2, y2 = boxes.unbind(1)
-    at_left, at_right = (x1 <= 1) & (x2 < width - 1), (x2 >= width - 1) & (x1 > 1)
-    shared = torch.minimum(y2[:, None], y2) - torch.maximum(y1[:, None], y1)
-    covered = torch.maximum(y2[:, None], y2) - torch.minimum(y1[:, None], y1)
-    same = (target["labels"][:, None] == target["labels"]) & (target["iscrowd"][:, None] == target["iscrowd"])
-    fits = x2 < x1[:, None]  # together they are shorter than the ring
-    match = torch.where(at_right[:, None] & at_left & same & fits, shared / covered, 0)  # [right part, left part]
     joined = {**target, "boxes": boxes, "area": target["area"].clone()}
     joined |= {key: target[key].clone() for key in ("masks", "keypoints") if key in target}
     kept = torch.ones(len(boxes), dtype=torch.bool)
-    while match.numel() and match.max() >= 0.5:
-        right, left = divmod(int(match.argmax()), len(boxes))
-        match[right], match[:, left] = 0, 0
+    for right, left in _parts_of_one(target, width):
         top, bottom = torch.minimum(y1[right], y1[left]), torch.maximum(y2[right], y2[left])
         boxes[right] = torch.stack([x1[right], top, width + x2[left], bottom])
         joined["area"][right] += joined["area"][left]
@@ -100,6 +92,29 @@ def join_at_seam(target: dict, width: int) -> dict:
             joined["keypoints"][right] = torch.where(ours[:, 2:] > 0, ours, theirs)
         kept[left] = False
     return select(joined, kept)
+
+
+def _parts_of_one(target: dict, width: int) -> list[tuple[int, int]]:
+    """The pairs of boxes, one at the right edge and one at the left, that are one object; the best first."""
+    boxes = target["boxes"].as_subclass(Tensor)
+    x1, x2 = boxes[:, 0], boxes[:, 2]
+    rights = ((x2 >= width - 1) & (x1 > 1)).nonzero()[:, 0]
+    lefts = ((x1 <= 1) & (x2 < width - 1)).nonzero()[:, 0]
+    (y1, y2), (top, bottom) = boxes[rights, 1::2, None].unbind(1), boxes[lefts, 1::2].unbind(1)
+    shared = torch.minimum(y2, bottom) - torch.maximum(y1, top)
+    covered = torch.maximum(y2, bottom) - torch.minimum(y1, top)
+    same = x2[lefts] < x1[rights, None]  # together they are shorter than the ring
+    for key in ("labels", "iscrowd"):
+        same &= target[key][rights, None] == target[key][lefts]
+    match = shared / covered  # [right part, left part]
+    fits = (same & (match >= 0.5)).nonzero()
+    fits = fits[match[fits[:, 0], fits[:, 1]].argsort(descending=True, stable=True)]
+    pairs, taken = [], set()
+    for right, left in zip(rights[fits[:, 0]].tolist(), lefts[fits[:, 1]].tolist(), strict=True):
+        if not taken & {right, left}:
+            taken |= {right, left}
+            pairs.append((right, left))
+    return pairs
 
 
 def split_at_seam(found: dict, width: int) -> dict:

@@ -250,6 +250,57 @@ def test_a_crowd_and_an_object_are_not_one():
     assert len(join_at_seam(target, WIDTH)["boxes"]) == 2
 
 
+def best_pairs_first(boxes, labels):
+    """The pairs at the seam as the docstring has it: again and again the best of all that are left."""
+    x1, y1, x2, y2 = boxes.T.tolist()
+    pairs, taken = [], set()
+    while True:
+        found = [
+            ((min(y2[r], y2[l]) - max(y1[r], y1[l])) / (max(y2[r], y2[l]) - min(y1[r], y1[l])), -r, -l)
+            for r in range(len(boxes))
+            for l in range(len(boxes))  # noqa: E741
+            if x2[r] >= WIDTH - 1 and x1[r] > 1 and x1[l] <= 1 and x2[l] < WIDTH - 1 and x2[l] < x1[r]
+            if labels[r] == labels[l] and not taken & {r, l}
+        ]
+        if not found or max(found)[0] < 0.5:
+            return pairs
+        pairs.append((-max(found)[1], -max(found)[2]))
+        taken |= set(pairs[-1])
+
+
+def crowd_at_the_seam(count, seed, share=1.0):
+    """Boxes of two classes, a share of them at the seam."""
+    torch.manual_seed(seed)
+    x, size, y, height = torch.rand(4, count).mul(torch.tensor([[0.8], [0.1], [40], [8]])).add(0.01)
+    x1, x2 = WIDTH * x, WIDTH * (x + size)
+    side = torch.arange(count) % 2 == 0
+    at = torch.rand(count) < share
+    x1, x2 = torch.where(at & side, 0, x1), torch.where(at & side, WIDTH * size, x2)
+    x1, x2 = torch.where(at & ~side, WIDTH * (1 - size), x1), torch.where(at & ~side, WIDTH, x2)
+    labels, none = torch.randint(1, 3, (count,)), torch.zeros(count, dtype=torch.int64)
+    return {"boxes": torch.stack([x1, y, x2, y + height], dim=1), "labels": labels, "iscrowd": none, "area": none}
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_the_best_pairs_at_the_seam_are_joined_first(seed):
+    target = crowd_at_the_seam(40, seed)
+    pairs = best_pairs_first(target["boxes"], target["labels"])
+    assert len(pairs) > 3
+    left = [i for i in range(40) if i not in {theirs for _, theirs in pairs}]
+    wanted = target["boxes"].clone()
+    for ours, theirs in pairs:
+        (_, y1, _, y2), (_, top, x2, bottom) = target["boxes"][ours], target["boxes"][theirs]
+        wanted[ours, 1:] = torch.stack([torch.minimum(y1, top), WIDTH + x2, torch.maximum(y2, bottom)])
+    assert torch.equal(join_at_seam(target, WIDTH)["boxes"], wanted[left])
+
+
+def test_many_boxes_are_joined_at_the_seam():
+    """A table of all pairs of these would be 10 GB."""
+    target = crowd_at_the_seam(50_000, 0, share=0.01)
+    joined = join_at_seam(target, WIDTH)["boxes"]
+    assert 100 < (joined[:, 2] > WIDTH).sum() == 50_000 - len(joined)
+
+
 def test_a_mask_larger_than_its_box_is_kept_unless_the_seam_cuts_it():
     image, target = sample(masks=True)
     target["masks"] = tv_tensors.Mask(target["masks"].roll(-1, dims=-1) | target["masks"])  # a column beside each box
