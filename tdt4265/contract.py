@@ -16,6 +16,9 @@ from torchvision import tv_tensors
 # What a detector may be asked for, by pycocotools' names, and the entry of targets and detections that holds it.
 TASKS = {"bbox": "boxes", "segm": "masks", "keypoints": "keypoints"}
 
+# Categories are numbered up to here: a detector has outputs for each number, whether a category has it or not.
+MOST_CATEGORIES = 10_000
+
 # The entries of a target that have a row for each box: xyxy in pixels float32 [G, 4], int64 [G] from 1, square pixels
 # float32 [G], 0 or 1 int64 [G], and, where they were asked for, uint8 [G, H, W], and float32 [G, P, 3]: column, row
 # (whole numbers are the middles of pixels, as in COCO) and visibility, 0 for a point that is not labelled.

@@ -1,4 +1,7 @@
-"""What all errors of the course have in common that are told in one line."""
+"""What all errors of the course have in common that are told in one line, and how they quote what they name."""
+
+import reprlib
+from pathlib import Path
 
 
 class OneLineError(ValueError):
@@ -13,3 +16,24 @@ class OneLineError(ValueError):
     def _render_traceback_(self) -> list[str]:
         """What IPython shows in place of a traceback."""
         return [f"{type(self).__name__}: {self}"]
+
+
+QUOTE = reprlib.Repr()
+QUOTE.maxstring = QUOTE.maxlong = QUOTE.maxother = 80
+
+
+def quoted(value: object) -> str:
+    """A value of a file as a message shows it: on one line, without control characters, of 80 characters at most."""
+    text = QUOTE.repr(value)
+    return text if len(text) <= 80 else f"{text[:77]}..."
+
+
+def plain(value: object) -> str:
+    """The same of a name, without quotation marks."""
+    return quoted(value)[1:-1] if isinstance(value, str) else quoted(value)
+
+
+def shown(path: Path) -> str:
+    """A path as a message shows it: its end alone where it is very long."""
+    text = str(path)
+    return text if len(text) <= 140 else f"...{text[-137:]}"

@@ -13,8 +13,8 @@ from pathlib import Path
 
 from tdt4265.contract import TASKS
 from tdt4265.data import DataError, read_checked
-from tdt4265.data.coco import is_finite, is_integer, is_number, quoted, read_json, runs_fault
-from tdt4265.errors import OneLineError
+from tdt4265.data.coco import is_finite, is_integer, is_number, read_json, runs_fault
+from tdt4265.errors import OneLineError, quoted
 from tdt4265.evaluation import AREAS, STATS, coco_metrics
 from tdt4265.paths import write_whole
 

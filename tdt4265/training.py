@@ -31,7 +31,7 @@ from tqdm.auto import tqdm
 from tdt4265 import evaluation, records
 from tdt4265.contract import collate, without_crowds
 from tdt4265.devices import launch
-from tdt4265.errors import OneLineError
+from tdt4265.errors import OneLineError, plain, quoted
 from tdt4265.paths import FolderError, claim, write_whole
 
 # What a run leaves in its folder: its last epoch, to go on from; the weights of its best; its record.
@@ -407,9 +407,9 @@ def _open_run(
     compared = {k: v for k, v in header.items() if k not in (*records.ENVIRONMENT, "imagenet")}
     differences = _differences(compared, state["header"])
     if differences:
-        raise TrainingError(
-            f"{folder}: was started with {'; '.join(differences)}: give the same again, or another --output-dir"
-        )
+        more = f" (and {len(differences) - 4} more)" if len(differences) > 4 else ""
+        started = "; ".join(differences[:4]) + more
+        raise TrainingError(f"{folder}: was started with {started}: give the same again, or another --output-dir")
     try:
         model.load_state_dict(state["model"])
         optimizer.load_state_dict(state["optimizer"])
@@ -474,4 +474,8 @@ def _optimizer_parts(optimizer: Optimizer) -> Iterator[tuple[Tensor, Tensor]]:
 def _differences(now: object, then: object, name: str = "") -> list[str]:
     if isinstance(now, dict) and isinstance(then, dict):
         return [d for key in now for d in _differences(now[key], then.get(key), f"{name}.{key}" if name else key)]
-    return [] if now == then else [f"{name} {then} (now {now})"]
+    return [] if now == then else [f"{name} {_value(then)} (now {_value(now)})"]
+
+
+def _value(value: object) -> str:
+    return plain(value) if len(str(value)) <= 30 else f"{quoted(value)[:27]}..."

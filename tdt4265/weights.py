@@ -14,7 +14,8 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import nn
 
-from tdt4265.errors import OneLineError
+from tdt4265.contract import MOST_CATEGORIES
+from tdt4265.errors import OneLineError, plain, quoted
 from tdt4265.models.detector import IMAGE_MEAN, IMAGE_STD
 from tdt4265.paths import assets, expanded, write_whole
 from tdt4265.recipes import ALL_RECIPES, RECIPES, Recipe
@@ -99,19 +100,29 @@ def load(what: str | Path, *, seed: int = 0) -> nn.Module:
         checkpoint = read_checkpoint(path)
     except TrainingError as error:
         raise WeightsError(f"{error}".split(";")[0] + "; give a run's folder or its checkpoint") from error
-    header, again = checkpoint["header"], "train again"
+    try:
+        return _of_run(path, checkpoint["header"], checkpoint["model"])
+    except WeightsError:
+        raise
+    except (TypeError, ValueError, AttributeError, KeyError) as error:
+        raise WeightsError(f"{path}: is damaged ({quoted(str(error))}); train again") from error
+
+
+def _of_run(path: Path, header: dict, state: dict) -> nn.Module:
+    """The detector of a checkpoint's parts, which may be any."""
+    again = "train again"
     lacking = [key for key in ("recipe", "size", "parts", "classes", "normalisation") if key not in header]
     if lacking:
         raise WeightsError(f"{path}: does not say its {lacking[0]}: an older version made it; {again}")
     if header["recipe"] not in ALL_RECIPES:
-        raise WeightsError(f"{path}: this version has no recipe {header['recipe']!r}; {again}")
+        raise WeightsError(f"{path}: this version has no recipe {quoted(header['recipe'])}; {again}")
     recipe = ALL_RECIPES[header["recipe"]]
     recipe = recipe if header["size"] == "report" else recipe.small()
     if changed := changed_part(_network(recipe.as_dict()), _network(header["parts"])):
-        raise WeightsError(f"{path}: the recipe {recipe.name} has another {changed} now; {again}")
+        raise WeightsError(f"{path}: the recipe {recipe.name} has another {plain(changed)} now; {again}")
     if header["normalisation"] != {"mean": list(IMAGE_MEAN), "std": list(IMAGE_STD)}:
         raise WeightsError(f"{path}: was trained on pixels of another normalisation; {again}")
-    return _detector(path, recipe, checkpoint["model"], _labels(header["classes"]), again)
+    return _detector(path, recipe, state, _labels(header["classes"]), again)
 
 
 def _checkpoint_path(what: str | Path) -> Path:
@@ -133,7 +144,10 @@ def _network(parts: dict) -> dict:
 
 
 def _labels(classes: dict[str, str]) -> dict[int, str]:
-    return {int(label): name for label, name in classes.items()}  # JSON's keys are text
+    labels = {int(label): name for label, name in classes.items()}  # JSON's keys are text
+    if not labels or min(labels) < 1 or max(labels) > MOST_CATEGORIES or not {str} >= set(map(type, labels.values())):
+        raise ValueError(f"classes {quoted(classes)}")
+    return labels
 
 
 def _detector(path: Path, recipe: Recipe, state: dict, classes: dict[int, str], mend: str) -> nn.Module:

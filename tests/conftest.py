@@ -5,8 +5,15 @@ from pathlib import Path
 
 import pytest
 import torch
+from hypothesis import HealthCheck, settings
 
 torch.set_num_threads(1)
+
+# Of tests/test_properties.py: the same examples every time, or (`--hypothesis-profile long`) many others.
+COMMON = {"deadline": None, "suppress_health_check": list(HealthCheck), "print_blob": True}
+settings.register_profile("gate", max_examples=2_000, derandomize=True, database=None, **COMMON)
+settings.register_profile("long", max_examples=50_000, **COMMON)
+settings.load_profile("gate")
 
 
 @pytest.fixture(scope="session")

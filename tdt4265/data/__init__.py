@@ -16,10 +16,10 @@ from tdt4265.data.coco import (
     read_labels,
     read_pixels,
     refusing_os_errors,
-    shown,
 )
 from tdt4265.data.layouts import layout
 from tdt4265.data.recordings import RECORDINGS, read_recording
+from tdt4265.errors import shown
 
 __all__ = ["RECORDINGS", "SUFFIXES", "CocoDetection", "DataError", "Labels", "load", "natural_key", "read_labels"]
 __all__ += ["read_checked", "read_pixels", "read_recording", "source_folder", "tdt4265_folder", "transforms"]

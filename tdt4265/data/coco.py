@@ -15,7 +15,6 @@ import math
 import mmap
 import posixpath
 import re
-import reprlib
 import sys
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
@@ -29,9 +28,9 @@ from PIL import Image, ImageOps, UnidentifiedImageError
 from pycocotools import mask as rle
 from torchvision import tv_tensors
 
-from tdt4265.contract import TASKS
+from tdt4265.contract import MOST_CATEGORIES, TASKS
 from tdt4265.data.layouts import FROM_YOLO, is_cocos, is_yolo, layout
-from tdt4265.errors import OneLineError
+from tdt4265.errors import OneLineError, plain, quoted, shown
 from tdt4265.paths import expanded
 
 # Labels drawn by hand touch the border; this much beyond it, in pixels, is rounding and is clipped, more is a mistake.
@@ -40,9 +39,6 @@ TOLERANCE = 1.0
 # The bytes that end a complete file of each format: cheaper to look for than to decode every image.
 END_MARK = {"PNG": b"IEND\xaeB`\x82", "JPEG": b"\xff\xd9"}
 
-
-# Categories are numbered up to here: a detector has outputs for each number, whether a category has it or not.
-MOST_CATEGORIES = 10_000
 
 # Pixels that Pillow decodes of one image at most.
 MOST_PIXELS = 178_956_970
@@ -371,12 +367,6 @@ def refusing_os_errors(path: Path) -> Iterator[None]:
         raise DataError(f"{shown(path)}: can't be read ({why}): give one that can be read") from None
 
 
-def shown(path: Path) -> str:
-    """A path as a message shows it: its end alone where it is very long."""
-    text = str(path)
-    return text if len(text) <= 140 else f"...{text[-137:]}"
-
-
 def unrepeated(pairs: list[tuple[str, object]]) -> dict:
     """The object of these pairs; DataError where a key is there twice: JSON's readers would keep the last one."""
     found = dict(pairs)
@@ -513,21 +503,6 @@ def refuse(path: Path, faults: Iterable[str], mend: str) -> None:
     if faults:
         more = f" (and {len(faults) - 1} more like it)" if len(faults) > 1 else ""
         raise DataError(f"{path}: {faults[0]}{more}: {mend}")
-
-
-QUOTE = reprlib.Repr()
-QUOTE.maxstring = QUOTE.maxlong = QUOTE.maxother = 80
-
-
-def quoted(value: object) -> str:
-    """A value of a file as a message shows it: on one line, without control characters, of 80 characters at most."""
-    text = QUOTE.repr(value)
-    return text if len(text) <= 80 else f"{text[:77]}..."
-
-
-def plain(value: object) -> str:
-    """The same of a name, without quotation marks."""
-    return quoted(value)[1:-1] if isinstance(value, str) else quoted(value)
 
 
 def is_integer(value: object) -> bool:

@@ -173,7 +173,7 @@ def read(path: str | Path) -> Record:
 def _parse(line: str, where: str) -> tuple[str, dict]:
     try:
         ((name, figures),) = json.loads(line).items()
-    except (ValueError, AttributeError) as error:
+    except (ValueError, AttributeError, RecursionError) as error:
         raise RecordError(f"{where}: is not a line of a record; restore the file or train again") from error
     if not isinstance(figures, dict):
         raise RecordError(f"{where}: holds no figures; restore the file or train again")
