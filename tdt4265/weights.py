@@ -7,6 +7,7 @@ record's name, and says in its metadata which recipe it holds and what the label
 from __future__ import annotations
 
 import json
+import os
 from pathlib import Path
 
 import torch
@@ -93,7 +94,7 @@ def load(what: str | Path, *, seed: int = 0) -> nn.Module:
     Raises:
         WeightsError: there is no such thing, it can't be read, or this version has another recipe of that name.
     """
-    if str(what) in ALL_RECIPES and not Path(what).exists():
+    if str(what) in ALL_RECIPES and not os.path.exists(what):
         return trained(str(what), seed=seed)
     path = _checkpoint_path(what)
     try:

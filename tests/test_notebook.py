@@ -40,6 +40,42 @@ def test_a_misspelt_parameter_is_refused(two_cells, tmp_path):
         papermill.execute_notebook(two_cells, tmp_path / "out.ipynb", parameters={"epoch": 3}, progress_bar=False)
 
 
+def settings_cell(path: Path) -> nbformat.NotebookNode:
+    """The cell that decides everything about a notebook's run."""
+    cells = nbformat.read(path, as_version=4).cells
+    return next(cell for cell in cells if cell.cell_type == "code" and "settings = resolve(" in cell.source)
+
+
+@pytest.mark.parametrize(
+    ("given", "line"),
+    [
+        ({"epochs": "many"}, "SettingsError: epochs is 'many': it is a whole number from 0"),
+        ({"dataset": "/nowhere"}, "DataError: /nowhere: no such folder: give "),
+    ],
+)
+def test_a_parameter_that_cannot_be_is_refused_at_the_first_cell_in_one_line(given, line, tmp_path):
+    path = next(path for path in NOTEBOOKS if path.stem == "05_retinanet")
+    whole = nbformat.read(path, as_version=4)
+    first = [cell for cell in whole.cells if "parameters" in cell.metadata.get("tags", ())]
+    cells = [*first, settings_cell(path), nbformat.v4.new_code_cell("print('went on')")]
+    nbformat.write(nbformat.v4.new_notebook(cells=cells, metadata=whole.metadata), tmp_path / "first.ipynb")
+    with pytest.raises(papermill.PapermillExecutionError) as error:
+        papermill.execute_notebook(
+            tmp_path / "first.ipynb", tmp_path / "out.ipynb", parameters=given, progress_bar=False
+        )
+    said = [text for text in str(error.value).splitlines() if text and not text.startswith(("---", "Exception enc"))]
+    assert len(said) == 1 and said[0].startswith(line)
+
+
+def test_every_notebook_leaves_the_check_of_its_parameters_to_resolve():
+    """An expression of one would fail with a traceback first."""
+    with_settings = [path for path in NOTEBOOKS if path.stem != "00_exploration"]
+    assert len(with_settings) > 10
+    for path in with_settings:
+        call = settings_cell(path).source.partition("resolve(")[2]
+        assert "resume=epochs != 0," in call and ">" not in call.partition("settings.table")[0]
+
+
 def test_outside_a_notebook_nothing_is_checked():
     notebook.check_parameters(())
 
