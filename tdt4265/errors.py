@@ -19,13 +19,13 @@ class OneLineError(ValueError):
 
 
 QUOTE = reprlib.Repr()
-QUOTE.maxstring = QUOTE.maxlong = QUOTE.maxother = 80
+QUOTE.maxstring = QUOTE.maxlong = QUOTE.maxother = 60
 
 
 def quoted(value: object) -> str:
-    """A value of a file as a message shows it: on one line, without control characters, of 80 characters at most."""
+    """A value of a file as a message shows it: on one line, without control characters, of 60 characters at most."""
     text = QUOTE.repr(value)
-    return text if len(text) <= 80 else f"{text[:77]}..."
+    return text if len(text) <= 60 else f"{text[:57]}..."
 
 
 def plain(value: object) -> str:

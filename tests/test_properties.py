@@ -16,7 +16,7 @@ from typing import NamedTuple
 import numpy as np
 import pytest
 import torch
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 from PIL import Image
 from pycocotools import mask as rle
@@ -186,7 +186,11 @@ def write_json(path: Path, content: object) -> None:
     write_whole(path, json.dumps(content).encode("utf-8", "surrogatepass"))
 
 
+WIDE = {**LABELS["images"][0], "width": "\x1f" + "\U0002ebe1" * 9, "height": 10**400}
+
+
 @given(mutated(LABELS) | ANY, st.sampled_from([("bbox",), ("bbox", "segm"), ("bbox", "keypoints")]))
+@example({**LABELS, "images": [WIDE]}, ("bbox",))  # two quotations in a line of 303 characters
 def test_labels(folder, content, tasks):
     write_json(folder / "train_annotations.json", content)
     check_frames(folder, tasks)

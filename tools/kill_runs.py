@@ -92,9 +92,9 @@ def main() -> int:
     done, folder = 0, 0
     while done < options.kills:
         run = work / f"killed{folder}"
-        process = start(run, "--resume")
+        began, process = time.monotonic(), start(run, "--resume")
         try:
-            process.wait(draw.uniform(0.1, 1.0) * lasted)
+            process.wait(draw.uniform(0.1, 0.9) * lasted)
         except subprocess.TimeoutExpired:
             which = kill(process, draw)
             done += 1
@@ -104,6 +104,7 @@ def main() -> int:
         print(f"{run.name} ended: {', '.join(differences) or 'the same'}", flush=True)
         if process.returncode or differences:
             return 1
+        lasted = min(lasted, time.monotonic() - began)
         folder += 1
     run = work / f"killed{folder}"
     assert start(run, "--resume").wait() == 0, f"see {work / (run.name + '.log')}"

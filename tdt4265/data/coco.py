@@ -502,7 +502,7 @@ def refuse(path: Path, faults: Iterable[str], mend: str) -> None:
     faults = list(faults)
     if faults:
         more = f" (and {len(faults) - 1} more like it)" if len(faults) > 1 else ""
-        raise DataError(f"{path}: {faults[0]}{more}: {mend}")
+        raise DataError(f"{shown(path)}: {faults[0]}{more}: {mend}")
 
 
 def is_integer(value: object) -> bool:
