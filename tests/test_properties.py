@@ -13,6 +13,7 @@ import math
 from pathlib import Path
 from typing import NamedTuple
 
+import lightning
 import numpy as np
 import pytest
 import torch
@@ -20,9 +21,9 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 from PIL import Image
 from pycocotools import mask as rle
-from test_training import train
+from test_training import CONFIG, Frames, Tiny
 
-from tdt4265 import evaluation, records, results, training, weights
+from tdt4265 import devices, evaluation, records, results, training, weights
 from tdt4265.contract import TASKS
 from tdt4265.data import CocoDetection, DataError, read_pixels
 from tdt4265.models.detector import IMAGE_MEAN, IMAGE_STD
@@ -272,17 +273,24 @@ class Left(NamedTuple):
     checkpoint: bytes
     record: bytes
     state: dict
+    fabric: lightning.Fabric | None = None
 
 
 @pytest.fixture(scope="module")
 def run(tmp_path_factory) -> Left:
     """A run of the stand-in detector, ended."""
-    folder = tmp_path_factory.mktemp("run")
-    train(folder, epochs=1, val=False, header={"dataset": {"name": "sim"}})
+    folder, fabric = tmp_path_factory.mktemp("run"), devices.launch("cpu", "32-true")
+    train_again(folder, fabric, resume=False)
     record = folder / training.RECORD
     (folder / training.CHECKPOINT).rename(folder / "whole.pt")
     state = training.read_checkpoint(folder / "whole.pt")
-    return Left(folder, (folder / "whole.pt").read_bytes(), record.read_bytes(), state)
+    return Left(folder, (folder / "whole.pt").read_bytes(), record.read_bytes(), state, fabric)
+
+
+def train_again(folder: Path, fabric: lightning.Fabric, resume: bool) -> None:
+    header = {"dataset": {"name": "sim"}}
+    where = {"output_dir": folder, "devices": fabric, "resume": resume}
+    training.fit(Tiny(), Frames(), None, CONFIG, epochs=1, header=header, **where)
 
 
 def same(one: object, other: object) -> bool:
@@ -314,7 +322,7 @@ def test_checkpoints_of_other_parts(run, examples):
     write_whole(folder / training.CHECKPOINT, lambda path: torch.save(examples.draw(mutated(run.state)), path))
     (folder / training.RECORD).unlink(missing_ok=True)
     try:
-        train(folder, epochs=1, val=False, header={"dataset": {"name": "sim"}}, resume=True)
+        train_again(folder, run.fabric, resume=True)
     except TrainingError as error:
         check_line(error)
 
