@@ -266,7 +266,9 @@ def _coco_eval(coco_dict: dict, results: Sequence[dict], task: str) -> COCOeval:
         raise ValueError(f"task is {task!r}: it is one of {', '.join(map(repr, TASKS))}")
     # Built by hand: COCO.loadRes fails without any result. Ids are given anew from 1, because COCOeval marks a
     # match by the label's id and so takes a match with id 0 for none.
-    points = {category["id"]: len(category.get("keypoints", ())) for category in coco_dict["categories"]}
+    points = {}
+    if task == "keypoints":
+        points = {category["id"]: len(category.get("keypoints", ())) for category in coco_dict["categories"]}
     labels = []
     for i, annotation in enumerate(coco_dict["annotations"], start=1):
         _, _, width, height = annotation["bbox"]

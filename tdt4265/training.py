@@ -438,7 +438,8 @@ def read_checkpoint(path: str | Path, keys: Sequence[str] = ("model", "header", 
     path = Path(path)
     try:
         with zipfile.ZipFile(path) as parts:
-            damaged = parts.testzip()  # compares checksums, which torch does not
+            # Checksums torch does not compare; attributes it obeys: a part marked as a folder is left unread.
+            damaged = parts.testzip() or any(part.external_attr or part.compress_type for part in parts.infolist())
         state = None if damaged else torch.load(path, map_location="cpu", weights_only=True)
     except FileNotFoundError:
         raise TrainingError(f"{path}: is not there; train first") from None
@@ -459,8 +460,13 @@ def _is_checkpoint(state: object, keys: Sequence[str]) -> bool:
     epochs = state["epochs"]
     if not isinstance(epochs, list) or not all(isinstance(line, dict) for line in epochs):
         return False
-    numbered = [line.get("epoch") for line in epochs] == list(range(1, len(epochs) + 1))
-    return numbered and all(isinstance(state[key], dict) for key in keys if key != "epochs")
+    if not all(isinstance(state[key], dict) for key in keys if key != "epochs"):
+        return False
+    try:
+        json.dumps([state["header"], epochs], allow_nan=False)  # as the record will be written
+    except (TypeError, ValueError, RecursionError):
+        return False
+    return [line.get("epoch") for line in epochs] == list(range(1, len(epochs) + 1))
 
 
 def _optimizer_parts(optimizer: Optimizer) -> Iterator[tuple[Tensor, Tensor]]:

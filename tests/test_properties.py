@@ -239,6 +239,7 @@ def test_pictures(tmp_path_factory, content, upright):
 
 
 @given(mutated(RESULTS) | ANY, st.sampled_from(sorted(TASKS)))
+@example([RESULTS[0] | {"keypoints": [-(2**63) - 1] * 9}], "keypoints")  # numpy has no such numbers
 def test_results(folder, content, task):
     write_json(folder / "results.json", content)
     try:
@@ -251,6 +252,7 @@ def test_results(folder, content, task):
 
 
 @given(mutated(LABELS), st.sampled_from(sorted(TASKS)))
+@example({**LABELS, "categories": [{"id": 1, "name": "car"}, {"id": 3, "name": "a", "keypoints": None}]}, "bbox")
 def test_labels_to_score_with(folder, content, task):
     """Labels that the scoring command takes are scored."""
     write_json(folder / "labels.json", content)

@@ -573,6 +573,17 @@ def test_a_flipped_bit_in_a_checkpoint_is_noticed(tmp_path):
     assert noticed > 30
 
 
+def test_a_part_marked_as_a_folder_is_noticed(tmp_path):
+    """torch does not read it, and gives whatever memory holds."""
+    train(tmp_path / "run", epochs=1)
+    path = tmp_path / "run" / "checkpoint.pt"
+    content = bytearray(path.read_bytes())
+    content[content.rindex(b"PK\x01\x02") + 38] |= 0x10  # the last part's attributes
+    path.write_bytes(content)
+    with pytest.raises(TrainingError, match="is damaged; delete"):
+        training.load_checkpoint(tmp_path / "run")
+
+
 @pytest.mark.parametrize(
     "damage",
     [
@@ -586,6 +597,8 @@ def test_a_flipped_bit_in_a_checkpoint_is_noticed(tmp_path):
         {"epochs": {}},
         {"epochs": [1]},
         {"epochs": [{"epoch": 2}]},
+        {"epochs": [{"epoch": 1, "loss": math.nan}]},
+        {"epochs": [{"epoch": 1, "loss": torch.zeros(1)}]},
     ],
 )
 def test_a_checkpoint_whose_parts_do_not_fit_gets_one_line(tmp_path, damage):

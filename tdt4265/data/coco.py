@@ -511,7 +511,8 @@ def is_integer(value: object) -> bool:
 
 
 def is_number(value: object) -> bool:
-    return isinstance(value, (int, float)) and not isinstance(value, bool)
+    """Whether it is a number that numpy can hold: a whole one beyond int64 would make arrays of Python's objects."""
+    return isinstance(value, float) or is_integer(value)
 
 
 def is_finite(number: float) -> bool:
