@@ -411,10 +411,13 @@ def _open_run(
         started = "; ".join(differences[:4]) + more
         raise TrainingError(f"{folder}: was started with {started}: give the same again, or another --output-dir")
     try:
+        wanted = [dict(group) for group in optimizer.param_groups]
         model.load_state_dict(state["model"])
         optimizer.load_state_dict(state["optimizer"])
         fabric.strategy.precision.load_state_dict(state["precision"])
-        fits = all(part.ndim == 0 or part.shape == weight.shape for weight, part in _optimizer_parts(optimizer))
+        groups = zip(wanted, optimizer.param_groups, strict=True)
+        kept = optimizer.state.items()
+        fits = all(_same_settings(*pair) for pair in groups) and all(_is_kept(*pair) for pair in kept)
     except (RuntimeError, ValueError, KeyError, TypeError, AttributeError):  # whatever state dicts make of others
         fits = False
     if not fits:
@@ -469,12 +472,17 @@ def _is_checkpoint(state: object, keys: Sequence[str]) -> bool:
     return [line.get("epoch") for line in epochs] == list(range(1, len(epochs) + 1))
 
 
-def _optimizer_parts(optimizer: Optimizer) -> Iterator[tuple[Tensor, Tensor]]:
-    """Each weight with each tensor that the optimizer keeps for it, its momentum say."""
-    for weight, state in optimizer.state.items():
-        for part in state.values():
-            if isinstance(part, Tensor):
-                yield weight, part
+def _same_settings(wanted: dict, group: dict) -> bool:
+    """Whether a group of an optimizer has these settings; its learning rate is another at every step, and another
+    version of torch may know more of them."""
+    return all(group.get(key, value) == value for key, value in wanted.items() if key not in ("params", "lr"))
+
+
+def _is_kept(weight: Tensor, state: dict) -> bool:
+    """Whether a state is what SGD or AdamW keep for a weight: its momentum, or its two moments and a count of steps."""
+    parts = {key: value for key, value in state.items() if value is not None}
+    named = set(parts) in ({"momentum_buffer"}, {"step", "exp_avg", "exp_avg_sq"}, set())
+    return named and all(part.shape == (weight.shape if key != "step" else ()) for key, part in parts.items())
 
 
 def _differences(now: object, then: object, name: str = "") -> list[str]:

@@ -535,7 +535,10 @@ BAD_LABELS = {
         "boxes are parts of the image, in 0..1: multiply x and width by the image's width",
     ),
     "name that is no text": (lambda c: change(c, "images", 0, file_name=3), "image id 5: file_name 3 is not a name"),
-    "size that is none": (lambda c: change(c, "images", 0, width=0), "image id 5: size 0 x 16 is no size in pixels"),
+    "size that is none": (
+        lambda c: change(c, "images", 0, width=0),
+        "image id 5: width and height [0, 16] are no size in pixels",
+    ),
     "duplicate annotation": (lambda c: change(c, "annotations", 1, id=1), "annotation id 1 is there twice"),
     "unknown image": (
         lambda c: change(c, "annotations", 1, image_id=99),
@@ -561,8 +564,8 @@ BAD_LABELS = {
     "box of 10^400": (lambda c: change(c, "annotations", 0, bbox=[1, 10**400, 3, 4]), "is malformed"),
     "box of 1e39": (lambda c: change(c, "annotations", 0, bbox=[1, 1e39, 3, 4]), "is not finite"),
     "area of 10^400": (lambda c: change(c, "annotations", 0, area=10**400), "is not a number of pixels"),
-    "size of 10^400": (lambda c: change(c, "images", 0, width=10**400), "is no size in pixels"),
-    "size of 10^9": (lambda c: change(c, "images", 0, width=10**9), "is no size in pixels: give width and height"),
+    "size of 10^400": (lambda c: change(c, "images", 0, width=10**400), "are no size in pixels"),
+    "size of 10^9": (lambda c: change(c, "images", 0, width=10**9), "are no size in pixels: give width and height"),
     "nameless category": (lambda c: change(c, "categories", 0, name=None), "category id 7: name None is not text"),
     "three numbers": (
         lambda c: change(c, "annotations", 0, bbox=[1, 2, 3]),

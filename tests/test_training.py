@@ -591,6 +591,8 @@ def test_a_part_marked_as_a_folder_is_noticed(tmp_path):
         {"model": {"conv.weight": 3}},
         {"optimizer": {"state": {}, "param_groups": []}},
         {"optimizer": {}},
+        {"optimizer": "momentum 3"},
+        {"optimizer": "group 3"},
         {"optimizer": []},
         {"precision": None},
         {"header": ["seed"]},
@@ -604,7 +606,13 @@ def test_a_part_marked_as_a_folder_is_noticed(tmp_path):
 def test_a_checkpoint_whose_parts_do_not_fit_gets_one_line(tmp_path, damage):
     train(tmp_path / "run", epochs=2)
     state = training.load_checkpoint(tmp_path / "run")
-    torch.save(state | damage, tmp_path / "run" / "checkpoint.pt")
+    if damage == {"optimizer": "momentum 3"}:
+        state["optimizer"]["state"][0]["momentum_buffer"] = 3
+    elif damage == {"optimizer": "group 3"}:
+        state["optimizer"]["param_groups"][0]["momentum"] = "3"
+    else:
+        state |= damage
+    torch.save(state, tmp_path / "run" / "checkpoint.pt")
     line = refusal(tmp_path / "run", epochs=2, resume=True)
     assert line.endswith("give another --output-dir")
 

@@ -570,7 +570,7 @@ def check_images(path: Path, images: list[dict]) -> None:
     repeated = duplicates(paths)
     refuse(path, (f"image {plain(name)} is there twice" for name in repeated), "list every image once")
     faults = (
-        f"image id {image['id']}: size {quoted(image['width'])} x {quoted(image['height'])} is no size in pixels"
+        f"image id {image['id']}: width and height {quoted([image['width'], image['height']])} are no size in pixels"
         for image in images
         if not all(is_integer(image[side]) and image[side] > 0 for side in ("width", "height"))
         or image["width"] * image["height"] > MOST_PIXELS
