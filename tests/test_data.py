@@ -561,7 +561,7 @@ BAD_LABELS = {
     ),
     "category 10^400": (lambda c: c["categories"].append({"id": 10**400, "name": "bus"}), "is not an integer"),
     "annotation 2^63": (lambda c: change(c, "annotations", 0, id=2**63), "is not an integer: number the entries"),
-    "box of 10^400": (lambda c: change(c, "annotations", 0, bbox=[1, 10**400, 3, 4]), "is malformed"),
+    "box of 10^400": (lambda c: change(c, "annotations", 0, bbox=[1, 10**400, 3, 4]), "is not finite"),
     "box of 1e39": (lambda c: change(c, "annotations", 0, bbox=[1, 1e39, 3, 4]), "is not finite"),
     "area of 10^400": (lambda c: change(c, "annotations", 0, area=10**400), "is not a number of pixels"),
     "size of 10^400": (lambda c: change(c, "images", 0, width=10**400), "are no size in pixels"),

@@ -637,7 +637,7 @@ def check_boxes(path: Path, annotations: list[dict], sizes: dict[int, tuple[int,
 
     def malformed(entry: dict) -> bool:
         bbox = entry["bbox"]
-        return not (isinstance(bbox, list) and len(bbox) == 4 and all(is_number(value) for value in bbox))
+        return not (isinstance(bbox, list) and len(bbox) == 4 and {int, float} >= set(map(type, bbox)))
 
     def infinite(entry: dict) -> bool:
         return not all(map(is_finite, entry["bbox"]))
