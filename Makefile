@@ -1,7 +1,7 @@
 # make lab   makes .venv and opens JupyterLab on a copy of the notebooks, in lab/
 # make run   makes .venv, runs a trained detector on unseen frames, and executes the RetinaNet notebook, to runs/
 # make test  makes .venv and runs the unit tests and all notebooks, strictly compared
-# make check makes .venv and runs lint and the unit tests, about a minute
+# make check makes .venv and runs lint and the unit tests, about four minutes
 # make records  makes the recorded runs that are missing or stale, the shortest first (hours)
 # make lint | notebooks | readme | sample
 PYTHON ?= python3
