@@ -327,7 +327,8 @@ def test_damaged_checkpoints(run, examples):
 def test_checkpoints_of_other_parts(run, examples):
     """Whole files, in which a run finds something else than it left."""
     folder = run.folder / "other"
-    write_whole(folder / training.CHECKPOINT, lambda path: torch.save(examples.draw(mutated(run.state)), path))
+    state = examples.draw(mutated(run.state))
+    write_whole(folder / training.CHECKPOINT, lambda path: torch.save(state, path))
     (folder / training.RECORD).unlink(missing_ok=True)
     try:
         train_again(folder, run.fabric, resume=True)
@@ -351,8 +352,8 @@ def detector(tmp_path_factory) -> Left:
 @given(st.data())
 def test_detectors_of_other_parts(detector, examples):
     path = detector.folder / "other.pt"
-    header = {"header": examples.draw(mutated(detector.state["header"]))}
-    write_whole(path, lambda place: torch.save(examples.draw(st.just(detector.state | header)), place))
+    state = detector.state | {"header": examples.draw(mutated(detector.state["header"]))}
+    write_whole(path, lambda place: torch.save(state, place))
     try:
         model = weights.load(path)
     except weights.WeightsError as error:
