@@ -684,16 +684,16 @@ VARIANTS = {
             title="RetinaNet with tuned anchors and an ignore band",
             matching=IgnoreBand(),
         ),
-        # The trunk's normalisation at two sizes of the batch, 2 and 8 frames of the small network.
+        # The trunk's normalisation at two sizes of the batch: the small network's are 2 and 8 frames.
         *(
             replace(
                 anchor_tuning,
                 name=f"anchor_tuning-{norm}_norm_{batch_size // 8}",
-                title=f"RetinaNet with tuned anchors, {title} in the trunk, batches of {batch_size}",
+                title=f"RetinaNet with tuned anchors, {title} in the trunk, {times} the batch",
                 backbone=ResNet(norm=norm, small_norm=norm, imagenet=False),
                 training=replace(anchor_tuning.training, batch_size=batch_size),
             )
-            for batch_size in (16, 64)
+            for batch_size, times in ((16, "half"), (64, "twice"))
             for norm, title in (
                 ("group", "GroupNorm"),
                 ("batch", "BatchNorm"),
