@@ -415,7 +415,7 @@ def covered(boxes, anchors, best_iou: Mapping[str, torch.Tensor], title: str = "
         rows, columns = zip(*sizes, strict=True)
         label = "anchor: the number of its level" if level == 0 else None
         left.plot(columns, rows, linestyle="", marker=f"${level}$", color="black", markersize=7, label=label)
-    left.set(xscale="log", yscale="log", xlim=(1.5, 700), ylim=(3, 300), title=title)
+    left.set(xscale="log", yscale="log", xlim=(1.5, 700), ylim=(3, 700), title=title)
     left.set(xlabel="width (pixels)", ylabel="height (pixels)")
     for axis in (left.xaxis, left.yaxis):
         axis.set_major_locator(FixedLocator([2, 5, 10, 20, 50, 100, 200, 500]))
