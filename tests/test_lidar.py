@@ -15,7 +15,7 @@ from pycocotools import mask as coco_mask
 from scipy.ndimage import binary_erosion
 
 from tdt4265 import data
-from tdt4265.lidar import check, folder, optics, people, road_users, sensor, shapes, tracing
+from tdt4265.lidar import annotation, check, folder, optics, people, road_users, sensor, shapes, tracing
 from tdt4265.lidar.__main__ import main
 from tdt4265.lidar.scene import Material, Mesh, World
 from tdt4265.paths import FolderError, claim, write_whole
@@ -208,6 +208,17 @@ def test_upright_surfaces_are_lit_from_the_ground():
     assert light == pytest.approx(0.5 * (0.4 * 0.5 + optics.GROUND_LIGHT * ground * 0.5), rel=1e-4)
 
 
+def test_visible_clutter_is_counted_by_kind():
+    """A bench before the sensor and one behind a wall; what is no thing has no kind."""
+    bench, hidden, wall = box(8, 0, 0, (0.5, 1.7, 0.9), 1), box(30, 0, 0, (0.5, 1.7, 0.9), 1), box(20, 0, 0, (1, 9, 5), 1)
+    things = np.repeat([-1, 0, 1, -1], 12).astype(np.int32)
+    frame = shot(world(static=[bench, hidden, wall], clutter=["bench", "bench"], clutter_of_face=things))
+    assert frame.clutter == {"bench": 1}
+    assert shot(world(static=[bench])).clutter == {}
+    parked = world(Box(1, 6, 0, (1, 4, 3)), static=[bench], clutter=["bench"], clutter_of_face=things[:24])
+    assert shot(parked).clutter == {}, "a car stands before it"
+
+
 def test_leaves_glow_against_the_sun_and_cloth_does_not():
     surfaces = optics.Optics(world(sunlight=1.0, skylight=0.0))
     leaf, cloth = (surfaces.daylight(np.float32([0.5]), hits_on(m, (-1, 0, 0)), [])[0] for m in (6, 5))
@@ -285,7 +296,7 @@ class Steady:
 
 
 def labelled(frame, categories):
-    return folder.labels(frame, categories, Steady())
+    return annotation.labels(frame, categories, Steady())
 
 
 def test_a_road_user_across_the_seam_gets_a_box_at_either_edge():
@@ -305,15 +316,27 @@ def test_a_road_user_across_the_seam_gets_a_box_at_either_edge():
 def test_a_box_is_as_loose_as_real_ones():
     frame = shot(world(Box(1, 20, 0, (4, 2, 1.5)), Box(7, 22, 8, (0.5, 0.5, 1.8))))
     car, person = labelled(frame, [1, 7])
-    for entry, user, aside, upright in ((car, 0, 1.4, 1.4), (person, 1, 1.2, 1.2)):
+    for entry, user, name in ((car, 0, "car"), (person, 1, "person")):
         x1, y1, x2, y2 = frame.boxes[user]
-        drawn = [x1 - aside, y1 - upright, x2 - x1 + 2 * aside, y2 - y1 + 2 * upright]
+        left, above, right, below = annotation.SLACK[name].at(y2 - y1)
+        drawn = [x1 - left, y1 - above, x2 - x1 + left + right, y2 - y1 + above + below]
         np.testing.assert_allclose(entry["bbox"], drawn, atol=0.011)
-    drawings = [folder.labels(frame, [1, 7], np.random.default_rng(k)) for k in range(200)]
+    drawings = [annotation.labels(frame, [1, 7], np.random.default_rng(k)) for k in range(200)]
     for user, exact, jitter in ((0, car, 0.8), (1, person, 0.5)):
         uneven = [drawing[user]["bbox"][0] for drawing in drawings]
         assert np.std(uneven) == pytest.approx(jitter, rel=0.2)
         assert np.mean(uneven) == pytest.approx(exact["bbox"][0], abs=0.2)
+
+
+@pytest.mark.parametrize("name", ["car", "person", "rider"])
+def test_boxes_of_small_road_users_are_tight_and_of_large_ones_loose(name):
+    """What real boxes show: the same slack on every box would put small objects too far away for their height."""
+    sides = [annotation.SLACK[name].at(height) for height in (10, 20, 30, 45, 60)]
+    upright = [above + below for _, above, _, below in sides]
+    assert upright[0] < 0 < upright[-1] and (np.diff(upright) >= 0).all()
+    assert all(left == right > 0 for left, _, right, _ in sides)
+    small, large = (annotation.loosened(np.array([9.0, 60, 30, 60 + h]), name, Steady()) for h in (14, 55))
+    assert small[3] - small[1] < 14 and large[3] - large[1] > 55
 
 
 def test_a_box_runs_on_behind_what_hides_it_and_the_mask_does_not():
@@ -344,8 +367,8 @@ def frame_of(*users):
 
 
 def test_what_is_tiny_or_of_no_category_gets_no_label():
-    frame = frame_of((10, 10, 20, 30), (60, 60, 90, 62), (70, 70, 72, 77), (80, 90, 83, 95))
-    assert [a["track_id"] for a in labelled(frame, [0, 1, 5, 7])] == [2], "no category; 4.5 rows; fine; a low person"
+    frame = frame_of((10, 10, 20, 30), (60, 60, 90, 62), (70, 70, 72, 77), (80, 90, 83, 98))
+    assert [a["track_id"] for a in labelled(frame, [0, 1, 5, 7])] == [2], "no category; 2 rows; fine; a low person"
     assert [a["track_id"] for a in labelled(frame, [3, 1, 5, 1])] == [0, 2, 3]
 
 
@@ -389,7 +412,8 @@ def test_the_layout_is_the_real_datasets(finished):
     assert sorted(names) == sorted([*images, *labels])
     content = json.loads((finished / "train_annotations.json").read_text())
     assert [i["file_name"] for i in content["images"]] == images[:6]
-    assert content["images"][0] == {"id": 1, "width": 1024, "height": 128, "file_name": images[0]}
+    first = {"id": 1, "width": 1024, "height": 128, "file_name": images[0], "clutter": {}}
+    assert content["images"][0] == first
     assert content["categories"][0] == {"id": 1, "name": "car", "supercategory": ""} and len(content["categories"]) == 8
     ids = [a["id"] for a in content["annotations"]]
     assert len(set(ids)) == len(ids) >= 12
@@ -512,6 +536,13 @@ def test_what_killed_simulations_left_half_written_is_removed(finished, tmp_path
     assert digest(tmp_path / "b") == digest(finished)
 
 
+def test_the_courses_world_has_a_name_that_does_not_depend_on_its_file(finished, tmp_path, monkeypatch):
+    monkeypatch.setattr(folder, "_make", lambda out, settings, *_: write_whole(out / "settings", json.dumps(settings)))
+    folder.generate(tmp_path, **SMALL, seed=5)
+    assert json.loads((tmp_path / "settings").read_text())["world"] == "street"
+    assert json.loads((finished / folder.SETTINGS).read_text())["world"].endswith("test_lidar.street")
+
+
 def test_a_damaged_marker_gets_one_line(tmp_path):
     (tmp_path / folder.SETTINGS).write_text("[1")
     with pytest.raises(ValueError, match=r"\.simulation\.json: is damaged; delete"):
@@ -550,7 +581,7 @@ def test_check_measures_and_flags(finished, capsys):
 def test_check_reads_geometry_off_boxes():
     """Boxes of known places: distances, seam, lower edge, pairs, and how far boxes move."""
     images = [{"id": k + 1, "file_name": f"images/train/sim_Video00000_{k}.png"} for k in range(2)]
-    categories = [{"id": i, "name": name} for i, name in enumerate(folder.CATEGORIES, 1)]
+    categories = [{"id": i, "name": name} for i, name in enumerate(annotation.CATEGORIES, 1)]
 
     def entry(image, category, bbox, **more):
         return {"image_id": image, "category_id": category, "bbox": bbox, **more}
@@ -571,6 +602,43 @@ def test_check_reads_geometry_off_boxes():
     assert found["horizon, row"] == pytest.approx(66)
     assert found["person width at height 20"] == pytest.approx(5.5)
     assert found["IoU 0.1 s later"] == pytest.approx(0.0), "median of 0, 0, 0 and 1/3"
+
+
+def boxes_of(entries, frames=1):
+    """`check.Boxes` of (class, x1, y1, x2, y2, frame)."""
+    label, *numbers, frame = zip(*entries, strict=True)
+    return check.Boxes(np.array(label), np.array(numbers, float).T, np.array(frame), frames)
+
+
+def test_check_finds_crowds():
+    """Four people side by side have three neighbours each; a taller one and one in another frame are none."""
+    row = [("person", x, 60, x + 6, 90, 0) for x in (100, 110, 120, 129)]
+    far = [("person", 300, 60, 306, 90, 0), ("person", 112, 60, 118, 90, 1), ("person", 115, 40, 127, 108, 0)]
+    found = {row.name: row for row in check.crowd_rows(boxes_of([*row, *far], frames=3))}
+    assert found["persons with 3 or more neighbours"].measured == pytest.approx(4 / 7)
+    assert found["persons a frame, most"].measured == 6 and found["persons a frame, median"].measured == 1
+    assert found["persons over 40 pixels"].measured == found["persons over 60 pixels"].measured == pytest.approx(1 / 7)
+    assert not check.crowd_rows(boxes_of([("car", 0, 0, 9, 9, 0)]))[3].ok, "nobody is no crowd"
+
+
+def test_check_measures_how_high_boxes_are_drawn_by_their_height():
+    cars = [("car", 100, lower - 15, 100 + wide, lower, 0) for lower, wide in ((84, 12), (86, 15), (99, 30))]
+    cut = [("car", 200, 107, 220, 127.5, 0), ("car", 0.5, 70, 20, 85, 0), ("person", 300, 70, 304, 85, 0)]
+    found = {row.name: row for row in check.geometry_rows(boxes_of(cars + cut))}
+    edge, shape = (found[f"car of 12 to 18 rows, {what}"] for what in ("lower edge", "width / height"))
+    assert (edge.measured, edge.count, edge.ok) == (86, 3, True), "what an edge cuts does not count"
+    assert (shape.measured, shape.ok) == (1, True)
+    assert found["person of 12 to 18 rows, lower edge"].ok is None, "shown beside the real figures, without a verdict"
+    assert found["car of 25 to 35 rows, lower edge"].ok is False, "no such box"
+
+
+def test_check_counts_clutter():
+    rows = check.clutter_rows([{"clutter": {"bench": 2}}, {"clutter": {}}])
+    found = {row.name: row for row in rows}
+    assert found["bench, visible a frame"].measured == 1 and found["bench, visible a frame"].ok
+    assert not found["trailer, visible a frame"].ok and check.clutter_rows([{"file_name": "real.png"}]) == []
+    row = check.Row("x", 1.0, "real 1", None, 12)
+    assert check.table([row]).splitlines()[1].split() == ["x", "1.000", "12", "real", "1", "shown"]
 
 
 def test_check_tells_soft_edges_and_uneven_rows():
@@ -654,7 +722,7 @@ def test_who_stands_behind_a_wall_has_hidden_keypoints():
 
 def test_keypoints_across_the_seam_go_to_their_part():
     points = np.stack([np.linspace(1020, 1028, 17), np.full(17, 60.0), np.full(17, 2)], axis=1)
-    left, right = (folder._keypoints_of(points, *part) for part in ((0.0, 5.0), (1019.0, 1024.0)))
+    left, right = (annotation._keypoints_of(points, *part) for part in ((0.0, 5.0), (1019.0, 1024.0)))
     assert left["num_keypoints"] + right["num_keypoints"] == 17 and left["num_keypoints"] == 9
     assert left["keypoints"][-3:] == [3.5, 59.5, 2] and left["keypoints"][:3] == [0, 0, 0]
     assert right["keypoints"][:3] == [1019.5, 59.5, 2] and right["keypoints"][-3:] == [0, 0, 0]

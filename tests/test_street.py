@@ -1,11 +1,13 @@
 """The simulator's worlds: what stands in them, who moves how, and that they are the same each time."""
 
 import dataclasses
+from collections import Counter
 
 import numpy as np
 import pytest
 
-from tdt4265.lidar import buildings, furniture, people, plants, road_users, sensor, traffic, vehicles
+from tdt4265.lidar import buildings, check, furniture, people, plants, road_users, sensor, shops, traffic, vehicles
+from tdt4265.lidar.dressing import dress
 from tdt4265.lidar.scene import Mesh
 from tdt4265.lidar.shapes import Palette, box, ellipsoid, join, tube
 from tdt4265.lidar.street import KERB, make_street
@@ -41,7 +43,7 @@ def test_worlds_are_whole(worlds):
             assert mesh.faces.min() >= 0 and mesh.faces.max() < len(mesh.vertices)
             assert len(mesh.materials) == len(mesh.faces)
             assert 0 <= mesh.materials.min() and mesh.materials.max() < len(world.materials)
-        assert 50_000 < len(world.static.faces) <= 250_000
+        assert 50_000 < len(world.static.faces) <= 320_000
         names = {world.materials[i].name for i in np.unique(world.static.materials)}
         assert {"asphalt", "paving", "kerb", "bark", "glass", "window frame", "sign", "lamp post"} <= names
         assert {"leaves", "needle leaves", "grass", "road marking"} <= {m.name for m in world.materials}
@@ -83,6 +85,9 @@ def test_casts_are_drawn_in_their_due_shares():
             assert np.mean([getattr(cast, name) for cast in drawn]) == pytest.approx(mean, abs=0.1)
         assert {cast.apart for cast in drawn} == {True, False} and min(cast.speed for cast in drawn) == 0
     assert len({cast.cars for cast in casts["train"]}) == 1000, "no cast comes twice"
+    sizes = np.array([cast.crowd for drawn in casts.values() for cast in drawn])
+    assert (sizes > 0).mean() == pytest.approx(traffic.CROWDED, abs=0.03)
+    assert sizes[sizes > 0].min() >= traffic.CROWD[0] and 45 < sizes.max() <= traffic.CROWD[1]
     assert sum(usual.chance for usual in traffic.CUSTOMS.values()) == pytest.approx(1)
 
 
@@ -122,6 +127,69 @@ def test_sensor_stands_free(worlds):
             distance = np.minimum(street.nearest(origin, rays)[0], users.nearest(origin, rays)[0])
             assert distance.min() > 1.0, (key, t, distance.min())
             assert np.median(distance) > 3.0, (key, t)
+
+
+def crowded(clip, count=40):
+    """The persons of a street that a crowd of `count` was put into, and their places [N, 3] halfway."""
+    rng, palette = np.random.default_rng([clip, 9]), Palette()
+    cast = dataclasses.replace(traffic.draw_cast(rng, "train"), crowd=count, persons=0.0)
+    street, own = make_street(rng, cast.street), traffic.drive(cast, 2.0)
+    site, dresser = dress(rng, street, palette, (own.min(), own.max()))
+    path, users = traffic.populate(rng, street, dresser, palette, cast, own)
+    people = [user for user in users if user.category == road_users.PERSON]
+    return people, np.array([user.motion.at(1.0)[0][:3] for user in people]), path
+
+
+def test_a_crowd_stands_or_walks_together():
+    for clip in range(12):
+        people, places, path = crowded(clip)
+        assert 36 <= len(people) <= 40, "who would come too close to the sensor is left out"
+        apart = np.hypot(*(places[:, None] - places[None])[..., :2].transpose(2, 0, 1)) + 99 * np.eye(len(places))
+        assert np.median(np.sort(apart, axis=1)[:, 2]) < 1.3, "three neighbours within reach"
+        assert np.median(apart.min(1)) > 0.3
+        assert len({round(user.motion.speed(1.0), 1) for user in people}) <= 3, "all of them, at one pace"
+        away = np.hypot(*(np.array([u.motion.poses[:, :2] for u in people]) - path[:, :2]).transpose(2, 0, 1))
+        assert away.min() > 2.0
+
+
+def test_some_people_are_close_to_the_sensor_and_some_stand_on_steps(worlds):
+    """Feet are on what is below them, the paving or a landing."""
+    close, off, below = 0, [], Counter()
+    for world in worlds.values():
+        street = sensor.Tracer(world.static)
+        for user in world.users:
+            if user.category == road_users.PERSON:
+                x, y, z = user.motion.at(5.0)[0][:3]
+                close += np.hypot(*(world.sensor_path[50, :2] - (x, y))) < traffic.CLOSE[1]
+                reach, face = street.nearest(np.array([x, y, z + 0.3]), np.array([[0.0, 0, -1]], np.float32))
+                off.append(abs(reach[0] - 0.3))
+                below[world.materials[world.static.materials[face[0]]].name] += 1
+    assert close >= 5 and below["steps"] >= 5 and below["paving"] > 50
+    assert np.mean(np.array(off) < 0.08) > 0.9
+
+
+def test_clutter_is_where_faces_say(worlds):
+    """Every kind stands in some street, each thing has faces of its own, and they are as large as such a thing."""
+    kinds = set()
+    for world in worlds.values():
+        assert len(world.clutter_of_face) == len(world.static.faces)
+        thing, faces = np.unique(world.clutter_of_face, return_counts=True)
+        assert thing.tolist() == list(range(-1, len(world.clutter))) and faces.min() >= 4
+        kinds |= set(world.clutter)
+        for index, kind in enumerate(world.clutter):
+            if kind in ("bench", "bin", "trailer", "planter", "sign board"):
+                corners = world.static.vertices[world.static.faces[world.clutter_of_face == index]].reshape(-1, 3)
+                assert np.ptp(corners, axis=0).max() < 7.5, kind
+    assert kinds == set(check.CLUTTER)
+
+
+def test_no_car_stands_in_a_trailer(worlds):
+    large = {road_users.CAR, road_users.BUS, road_users.TRUCK}
+    for key, world in worlds.items():
+        for index in np.flatnonzero([kind == "trailer" for kind in world.clutter]):
+            corners = world.static.vertices[world.static.faces[world.clutter_of_face == index]].reshape(-1, 3)
+            at = [user.motion.at(5.0)[0][:2] for user in world.users if user.category in large]
+            assert all(np.hypot(*(corners[:, :2].mean(0) - place)) > 1.7 for place in at), key
 
 
 def test_motion_is_continuous_and_of_human_speed(worlds):
@@ -226,12 +294,21 @@ def test_furniture_and_buildings_have_their_real_size():
         furniture.column: (3.5, 13.0),
         furniture.playground: (2.2, 2.5),
     }
+    heights |= {
+        furniture.trailer: (0.8, 2.4),
+        furniture.sign_board: (0.7, 1.4),
+        furniture.recycling: (0.9, 1.5),
+        lambda *how: furniture.railing(*how, 6.0): (0.85, 1.25),
+        lambda *how: furniture.cafe(*how, 3): (0.8, 2.6),
+        lambda *how: furniture.platform(*how, 5.0, 2.0, 0.8): (0.75, 2.4),
+        lambda *how: shops.display(*how, 2.5, 0.4, 2.7): (2.2, 2.4),
+    }
     meshes = [(make(rng, palette), low, high) for make, (low, high) in heights.items() for _ in range(5)]
     meshes.append((furniture.planter(rng, palette, season), 0.5, 2.2))
     meshes.append((furniture.fence(rng, palette, 7.0), 0.7, 1.8))
     meshes.append((furniture.bicycle_rack(rng, palette, 5, [vehicles.make_bicycle(rng, palette)]), 0.7, 1.4))
-    meshes.append((buildings.building(rng, palette, 12.0, 9.0, 6.0, gabled=True), 8.0, 13.5))
-    meshes.append((buildings.building(rng, palette, 12.0, 9.0, 6.0, gabled=False, far=True), 7.9, 9.0))
+    meshes.append((buildings.building(rng, palette, 12.0, 9.0, 6.0, gabled=True)[0], 8.0, 13.5))
+    meshes.append((buildings.building(rng, palette, 12.0, 9.0, 6.0, gabled=False, far=True)[0], 7.9, 9.0))
     for mesh, low, high in meshes:
         assert np.isfinite(mesh.vertices).all() and mesh.faces.max() < len(mesh.vertices)
         assert len(mesh.materials) == len(mesh.faces) and mesh.materials.max() < len(palette.materials)

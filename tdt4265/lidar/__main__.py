@@ -36,7 +36,7 @@ def main(arguments: list[str] | None = None) -> int:
         if args.check:
             rows = check.measure(args.out)
             print(check.table(rows))
-            return 0 if all(row.ok for row in rows) else 1
+            return 1 if any(row.ok is False for row in rows) else 0
         if args.sample:
             folder.sample(args.out, args.workers)
         else:

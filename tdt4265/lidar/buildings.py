@@ -9,6 +9,9 @@ import numpy as np
 
 from .scene import Mesh
 from .shapes import Palette, box, boxes, copies, join, loft, moved, quads
+from .shops import display
+
+SHOP_WIDTH, SHOP_SILL, SHOP_HEIGHT = 0.86, 0.12, 0.72  # of a shop window, as shares of its bay and of its floor
 
 
 @dataclass(frozen=True)
@@ -76,7 +79,8 @@ def _upright(left, right, low, high, y) -> list[tuple[float, float, float]]:
 
 
 def _window(
-    style: FacadeStyle, width: float, height: float, window: tuple[float, float], sill: float, bars: tuple[int, int]
+    style: FacadeStyle, width: float, height: float, window: tuple[float, float], sill: float, bars: tuple[int, int],
+    glazed: bool = True,
 ) -> Mesh:
     """One cell of a facade in the plane y = 0 (x along, z up, outside towards -y): wall, reveal, glass, frame, bars."""
     left, right = (width - window[0]) / 2, (width + window[0]) / 2
@@ -93,8 +97,8 @@ def _window(
         for (x0, z0), (x1, z1) in itertools.pairwise(opening):
             wall.append([(x0, 0, z0), (x0, deep, z0), (x1, deep, z1), (x1, 0, z1)])
     frame = _frame(left, right, sill, top, deep - 0.04, bars)
-    glass = [_upright(left, right, sill, top, deep)]
-    materials = [style.wall] * len(wall) + [style.frame] * len(frame) + [style.glass]
+    glass = [_upright(left, right, sill, top, deep)] if glazed else []
+    materials = [style.wall] * len(wall) + [style.frame] * len(frame) + [style.glass] * len(glass)
     return quads(np.array(wall + frame + glass), np.array(materials))
 
 
@@ -112,10 +116,21 @@ def _frame(left: float, right: float, low: float, high: float, y: float, bars: t
     return frame
 
 
-def facade(rng: np.random.Generator, style: FacadeStyle, length: float, height: float) -> Mesh:
-    """A wall with windows from (0, 0, 0) along +x; outside is towards -y. The lowest floor may be shops."""
-    bays, floors = max(1, round(length / style.bay)), max(1, round(height / style.floor))
+def grid(style: FacadeStyle, length: float, height: float) -> tuple[int, int]:
+    """How many bays and floors a facade has."""
+    return max(1, round(length / style.bay)), max(1, round(height / style.floor))
+
+
+def facade(
+    rng: np.random.Generator, style: FacadeStyle, length: float, height: float, displays: np.ndarray | None = None
+) -> Mesh:
+    """A wall with windows from (0, 0, 0) along +x; outside is towards -y. The lowest floor may be shops.
+
+    displays: bool [bays], shop windows that let the view through to what `shops.display` makes; None: no window does.
+    """
+    bays, floors = grid(style, length, height)
     wide, high = length / bays, height / floors
+    displays = np.zeros(bays, bool) if displays is None else displays
     window = (min(style.window[0], 0.85 * wide), style.window[1])
     column, row = np.meshgrid(np.arange(bays), np.arange(floors))
     offsets = np.stack([column * wide, 0 * column, row * high], -1)
@@ -125,8 +140,11 @@ def facade(rng: np.random.Generator, style: FacadeStyle, length: float, height: 
     if (upper & blind).any():
         parts.append(copies(quads([_upright(0, wide, 0, high, 0)], style.wall), offsets[upper & blind]))
     if style.shops:
-        shop = _window(style, wide, high, (0.86 * wide, 0.72 * high), 0.12 * high, (1, 0))
-        parts += [copies(shop, offsets[0]), box((length, 0.12, 0.5), style.trim, (length / 2, -0.06, high - 0.2))]
+        size, sill = (SHOP_WIDTH * wide, SHOP_HEIGHT * high), SHOP_SILL * high
+        for which, glazed in ((~displays, True), (displays, False)):
+            if which.any():
+                parts.append(copies(_window(style, wide, high, size, sill, (1, 0), glazed), offsets[0][which]))
+        parts.append(box((length, 0.12, 0.5), style.trim, (length / 2, -0.06, high - 0.2)))
     else:
         at = (rng.choice(bays, max(1, bays // 6), replace=False) + 0.5) * wide
         parts.append(boxes((1.15, 0.1, 2.2), np.stack([at, 0 * at - 0.03, 0 * at + 1.1], 1), style.trim))  # doors
@@ -163,15 +181,18 @@ def building(
     gabled: bool,
     houses: bool = False,
     far: bool = False,
-) -> Mesh:
-    """A building with its front along x from 0 to `length` in y = 0, facing -y, `depth` metres deep.
+) -> tuple[Mesh, list[Mesh]]:
+    """A building with its front along x from 0 to `length` in y = 0, facing -y, `depth` metres deep; and what is on
+    display in its shop windows, a mesh for each of those that show something.
 
     far: seen from afar and from the front alone: no reveals and bars, which would be finer than a pixel, open gables.
     """
     style = facade_style(rng, palette, houses)
     if far:
         style = replace(style, reveal=0.0, bars=(0, 0))
-    parts = [facade(rng, style, length, height)]
+    bays, floors = grid(style, length, height)
+    displays = rng.random(bays) < (0.0 if far or not style.shops else 0.6)
+    parts = [facade(rng, style, length, height, displays)]
     if not far:
         end = facade(rng, style, depth, height)
         parts += [moved(end, length, 0, 0, np.pi / 2), moved(end, 0, depth, 0, -np.pi / 2)]
@@ -183,7 +204,14 @@ def building(
         parts.append(box((length, depth, 0.2), roof, (length / 2, depth / 2, height)))
     if not houses and rng.random() < 0.25:
         parts += _balconies(rng, palette, style, length, height)
-    return join(parts)
+    return join(parts), _displays(rng, palette, length / bays, height / floors, style.reveal, np.flatnonzero(displays))
+
+
+def _displays(rng, palette: Palette, wide: float, high: float, reveal: float, bays: np.ndarray) -> list[Mesh]:
+    """What is on display in the shop windows of the given bays."""
+    low, width = SHOP_SILL * high, SHOP_WIDTH * wide
+    inside = [display(rng, palette, width, low, low + SHOP_HEIGHT * high) for _ in bays]
+    return [moved(mesh, (bay + 0.5) * wide - width / 2, reveal) for mesh, bay in zip(inside, bays, strict=True)]
 
 
 def _gabled_roof(

@@ -9,7 +9,8 @@ from __future__ import annotations
 
 import json
 import re
-from dataclasses import dataclass
+from collections import Counter
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -44,18 +45,45 @@ SHAPE = {
     "car": (0.63, 0.95, 1.50), "truck": (0.44, 0.48, 1.31), "bus": (0.53, 1.0, 1.8), "bicycle": (0.33, 0.67, 0.99),
     "scooter": (0.18, 0.31, 0.49), "person": (0.19, 0.27, 0.40), "rider": (0.18, 0.29, 0.56),
 }  # fmt: skip
+# Median lower edge (row) and width / height of boxes that no edge of the image cuts, by their height in rows: real
+# train, real val; None where the split has fewer than 30 such boxes. Where an object stands follows from its lower
+# edge, so these say how high a box is drawn for an object at a given distance.
+HEIGHTS = ((12, 18), (18, 25), (25, 35), (35, 48), (48, 70))
+LOWER_EDGE = {
+    "car": ((85.2, 86.3), (92.9, 93.8), (104.1, 105.8), (117.0, 119.3), (121.1, None)),
+    "person": ((86.6, 79.8), (90.2, 91.8), (99.1, 103.4), (113.1, 115.2), (120.2, 123.0)),
+    "rider": ((82.3, 83.0), (87.5, None), (101.4, None), (112.9, None), (119.8, None)),
+    "bus": ((67.3, None), (72.6, None), (82.6, None), (None, None), (None, None)),
+}  # fmt: skip
+WIDTH_TO_HEIGHT = {
+    "car": ((1.19, 1.07), (0.87, 0.80), (0.77, 0.92), (0.81, 1.05), (0.76, None)),
+    "person": ((0.33, 0.25), (0.28, 0.24), (0.25, 0.24), (0.21, 0.22), (0.21, 0.21)),
+    "rider": ((0.38, 0.64), (0.30, None), (0.25, None), (0.22, None), (0.28, None)),
+    "bus": ((0.63, None), (0.71, None), (0.83, None), (None, None), (None, None)),
+}  # fmt: skip
+# Visible things a frame (20 pixels or more of each) that are never labelled and resemble road users. The real labels
+# do not say how many there are: these are the least that the simulated streets hold.
+CLUTTER = {
+    "bench": 0.5, "bicycle rack": 0.5, "bin": 0.5, "bollard": 0.5, "cabinet": 0.5, "cafe": 0.1, "fence": 0.5,
+    "hedge": 0.5, "planter": 0.5, "railing": 0.2, "shop window": 1.0, "sign board": 0.05, "trailer": 0.2,
+}  # fmt: skip
 # Median IoU of a box with the best one of its class so many seconds later.
 OVERLAP_LATER = {0.1: 0.79, 1.0: 0.11, 2.0: 0.0}
 
 
 @dataclass(frozen=True)
 class Row:
-    """One figure: measured, wanted (in words, with its tolerance), and whether it is near enough."""
+    """One figure: measured, wanted (in words, with its tolerance), and whether it is near enough.
+
+    ok: None for a figure that is only shown beside the real one. count: how many boxes it was measured on, where that
+    matters.
+    """
 
     name: str
     measured: float
     wanted: str
-    ok: bool
+    ok: bool | None
+    count: int | None = None
 
 
 def within(name: str, measured: float, wanted: float, tolerance: float) -> Row:
@@ -122,6 +150,7 @@ def measure(folder: str | Path) -> list[Row]:
     content = json.loads(path.read_text())
     boxes = Boxes.of(content)
     rows = image_rows(folder, content["images"], boxes) + share_rows(boxes) + size_rows(boxes) + place_rows(boxes)
+    rows += geometry_rows(boxes) + crowd_rows(boxes) + clutter_rows(content["images"])
     rows += motion_rows(content["images"], boxes)
     return rows + truth_rows(content["annotations"], boxes)
 
@@ -237,8 +266,10 @@ def _crop(pixels: np.ndarray, x1: float, y1: float, x2: float, y2: float) -> np.
 def share_rows(boxes: Boxes) -> list[Row]:
     total = max(len(boxes.label), 1)
     area = boxes.width * boxes.height
-    rows = [between("boxes a frame", total / boxes.frames, 9, 15)]
-    rows += [factor(f"{c} share", (boxes.label == c).sum() / total, wanted, 1.5) for c, wanted in SHARE.items()]
+    rows = [between("boxes a frame", total / boxes.frames, 9, 18.4)]  # val: 18.4
+    shares = {c: (boxes.label == c).sum() / total for c in SHARE}
+    rows += [factor(f"{c} share", shares[c], wanted, 1.5) for c, wanted in SHARE.items() if c != "person"]
+    rows.append(between("person share", shares["person"], SHARE["person"] / 1.5, 0.667))  # val: 0.667
     rows += [between("motorcycle share", (boxes.label == "motorcycle").sum() / total, 0, 0.02)]
     for name, least, most, wanted in AREAS:
         rows.append(within(f"{name} share", ((area >= least) & (area < most)).sum() / total, wanted, 0.10))
@@ -251,11 +282,14 @@ def size_rows(boxes: Boxes) -> list[Row]:
     shape = boxes.width / boxes.height
     for c, wanted in SIZE.items():
         width, height = (_percentile(side[boxes.label == c], 50) for side in (boxes.width, boxes.height))
-        rows += [factor(f"{c} width", width, wanted[0], 1.4), factor(f"{c} height", height, wanted[1], 1.4)]
+        rows.append(factor(f"{c} width", width, wanted[0], 1.4))
+        if c != "person":
+            rows.append(factor(f"{c} height", height, wanted[1], 1.4))
     for c, (metres, wanted) in METRES.items():
         whole = (boxes.label == c) & boxes.whole
         distance = metres / np.tan(pixel * boxes.height[whole])
-        rows.append(factor(f"{c} distance, m", _percentile(distance, 50), wanted, 1.25))
+        if c != "person":
+            rows.append(factor(f"{c} distance, m", _percentile(distance, 50), wanted, 1.25))
         rows.append(factor(f"{c} width / height", _percentile(shape[whole], 50), SHAPE[c][1], 1.25))
     for c in ("car", "bicycle", "scooter", "person"):
         whole = (boxes.label == c) & boxes.whole
@@ -265,13 +299,21 @@ def size_rows(boxes: Boxes) -> list[Row]:
     bus = boxes.width[boxes.label == "bus"]
     return [
         *rows,
+        # From a little below train's figures (21.5 and 32) to val's.
+        between("person height", _percentile(boxes.height[person], 50), 15.4, 42.3),
+        between("person distance, m", _distance(boxes, person), 16.6, 40),
         factor("person width at height 20", _width_at(boxes, 20), 5.5, 1.25),
         factor("person width at height 40", _width_at(boxes, 40), 9.0, 1.25),
         factor("person height, p1", _percentile(boxes.height[person], 1), 8.3, 1.25),
         factor("car height, p5", _percentile(boxes.height[boxes.label == "car"], 5), 8.3, 1.25),
-        within("persons over 40 pixels", float((boxes.height[person] > 40).mean()) if person.any() else 0.0, 0.36, 0.2),
         between("bus width, p95", _percentile(bus, 95), 100, 300),  # 214 in train, 191 in val
     ]
+
+
+def _distance(boxes: Boxes, person: np.ndarray) -> float:
+    """Median distance of persons in metres, from the heights of boxes that no edge cuts."""
+    height = boxes.height[person & boxes.whole]
+    return _percentile(METRES["person"][0] / np.tan(FIELD_OF_VIEW / ROWS * height), 50)
 
 
 def _percentile(values: np.ndarray, percent: float) -> float:
@@ -321,6 +363,73 @@ def iou(a: np.ndarray, b: np.ndarray) -> np.ndarray:
     both = np.clip(sides, 0, None).prod(2)
     areas = [(boxes[:, 2:] - boxes[:, :2]).prod(1) for boxes in (a, b)]
     return both / (areas[0][:, None] + areas[1][None] - both)
+
+
+def geometry_rows(boxes: Boxes) -> list[Row]:
+    """Lower edge and width / height of boxes that no edge of the image cuts, by their height."""
+    rows = []
+    whole = (boxes.corners[:, 0] > 1) & (boxes.corners[:, 2] < COLUMNS - 1) & (boxes.corners[:, 3] < ROWS - 2)
+    for what, values, real in (
+        ("lower edge", boxes.corners[:, 3], LOWER_EDGE),
+        ("width / height", boxes.width / boxes.height, WIDTH_TO_HEIGHT),
+    ):
+        for c, wanted in real.items():
+            for (low, high), medians in zip(HEIGHTS, wanted, strict=True):
+                which = whole & (boxes.label == c) & (boxes.height >= low) & (boxes.height < high)
+                measured = _percentile(values[which], 50)
+                shown = ", ".join("-" if median is None else f"{median:g}" for median in medians)
+                row = Row(f"{c} of {low} to {high} rows, {what}", measured, f"real {shown}", None, int(which.sum()))
+                rows.append(_held(row, c, what, low, medians))
+    return rows
+
+
+def _held(row: Row, label: str, what: str, low: int, medians: tuple) -> Row:
+    """The row with the verdict where one is asked for: on cars that are small, and so far off."""
+    if label == "car" and what == "lower edge" and low < 35:
+        least, most = min(medians) - 1.2, max(medians) + 1.2
+        return replace(row, wanted=f"{row.wanted}; +- 1.2", ok=bool(least <= row.measured <= most))
+    if label == "car" and what == "width / height" and low < 18:
+        return replace(row, wanted=f"{row.wanted}; at least 0.9", ok=bool(row.measured >= 0.9))
+    return row
+
+
+def crowd_rows(boxes: Boxes) -> list[Row]:
+    """How many persons a frame shows, how close together they are, and how tall near ones."""
+    person = boxes.label == "person"
+    counts = np.bincount(boxes.frame[person], minlength=boxes.frames)
+    height = boxes.height[person]
+    tall = {least: float((height > least).mean()) if person.any() else 0.0 for least in (40, 60)}
+    return [
+        between("persons a frame, median", float(np.median(counts)), 3, 8),  # train 3, val 8
+        between("persons a frame, 95th percentile", float(np.percentile(counts, 95)), 8, 43),  # train 8, val 43
+        between("persons a frame, most", float(counts.max()), 45, np.inf),  # train 9, val 54
+        between("persons with 3 or more neighbours", _crowded(boxes, person), 0.25, 0.57),  # train 0.02, val 0.56
+        between("persons over 40 pixels", tall[40], 0.30, 0.56),  # train 0.21, val 0.55
+        between("persons over 60 pixels", tall[60], 0.02, 0.12),  # train 0.02, val 0.12
+    ]
+
+
+def _crowded(boxes: Boxes, which: np.ndarray, least: int = 3) -> float:
+    """Share of the boxes with at least `least` neighbours: centres within one height of the box along the row, heights
+    that differ by less than half (a factor of 1.75)."""
+    close = 0
+    for frame in np.unique(boxes.frame[which]):
+        one = which & (boxes.frame == frame)
+        height, middle = boxes.height[one], boxes.corners[one][:, ::2].mean(1)
+        near = np.abs(middle[:, None] - middle) <= height[:, None]
+        like = np.abs(np.log(height[:, None] / height)) < np.log(1.75)
+        close += ((near & like).sum(1) > least).sum()  # each is near itself
+    return close / max(which.sum(), 1)
+
+
+def clutter_rows(images: list[dict]) -> list[Row]:
+    """Things a frame that are no road users; [] where the labels do not say."""
+    if not images or "clutter" not in images[0]:
+        return []
+    total = Counter()
+    for image in images:
+        total.update(image["clutter"])
+    return [between(f"{kind}, visible a frame", total[kind] / len(images), least, np.inf) for kind, least in CLUTTER.items()]
 
 
 def motion_rows(images: list[dict], boxes: Boxes) -> list[Row]:
@@ -378,6 +487,9 @@ def _slack(entry: dict) -> float | None:
 
 
 def table(rows: list[Row]) -> str:
-    lines = [f"{'':34} {'measured':>9}  {'wanted':20}"]
-    lines += [f"{r.name:34} {r.measured:9.3f}  {r.wanted:20} {'ok' if r.ok else 'off'}" for r in rows]
+    verdict = {True: "ok", False: "off", None: "shown"}
+    lines = [f"{'':40} {'measured':>9} {'n':>6}  {'wanted':28}"]
+    for row in rows:
+        count = "" if row.count is None else row.count
+        lines.append(f"{row.name:40} {row.measured:9.3f} {count:>6}  {row.wanted:28} {verdict[row.ok]}")
     return "\n".join(lines)

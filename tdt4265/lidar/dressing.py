@@ -8,8 +8,7 @@ import numpy as np
 
 from . import buildings, furniture, plants
 from .ground import SIDES, Grounds, ground, markings
-from .scene import Mesh
-from .shapes import Palette, join
+from .shapes import Palette
 from .site import Placer, Site, facing_street
 from .street import Block, Street
 
@@ -41,6 +40,8 @@ class Dresser(Placer):
             gabled = rng.random() < 0.5
             self.house(s, length, side, front + block.setback, rng.uniform(9, 14), height, gabled=gabled)
             s += length + (rng.uniform(3, 10) if rng.random() < 0.2 else 0.0)
+        if block.setback > 3.2 and rng.random() < 0.4:
+            self._platform(block, side, front + rng.uniform(0.9, block.setback - 2.2), block.setback)
         if block.setback > 2.5:
             self._edge(block, side, front + 0.3)
             for at in np.arange(block.start + 3, block.stop - 3, 9):
@@ -50,18 +51,18 @@ class Dresser(Placer):
     def _edge(self, block: Block, side: int, d: float) -> None:
         """What bounds a garden: hedge, fence, wall or nothing, with gaps for drives."""
         rng = self.rng
-        kind = rng.choice(["hedge", "fence", "wall", "none"])
+        kind = rng.choice(["hedge", "fence", "wall", "none"], p=[0.3, 0.27, 0.2, 0.23])
         s = block.start + 1
         while block.stop - s > 4:
             length = min(block.stop - s, rng.uniform(6, 16))
             if kind == "hedge":
-                density = 40.0 if abs(s) > 45 else 150.0
+                density = 35.0 if abs(s) > 40 else 120.0
                 hedge = plants.hedge(rng, self.season, length - 3, rng.uniform(0.9, 1.9), density=density)
-                self.along(hedge, s, side * (d + 0.4))
+                self.along("hedge", hedge, s, side * (d + 0.4))
             elif kind == "fence":
-                self.along(furniture.fence(rng, self.palette, length - 3), s, side * d)
+                self.along("fence", furniture.fence(rng, self.palette, length - 3), s, side * d)
             elif kind == "wall":
-                self.along(furniture.wall(rng, self.palette, length - 3, rng.uniform(0.5, 1.8)), s, side * d)
+                self.along(None, furniture.wall(rng, self.palette, length - 3, rng.uniform(0.5, 1.8)), s, side * d)
             s += length
 
     def _houses(self, block: Block, side: int, front: float) -> None:
@@ -71,7 +72,10 @@ class Dresser(Placer):
         while block.stop - s > 10:
             length, d = rng.uniform(8, 13), front + setback * rng.uniform(0.8, 1.3)
             self.house(s, length, side, d, rng.uniform(7, 10), rng.uniform(3, 6.5), gabled=True, houses=True)
-            self.lots.append((s + length + 1.8, side * (front + setback + 1), -side * np.pi / 2))
+            self._parking_place(s + length + 1.8, side * (front + setback + 1), -side * np.pi / 2, trailer=0.3)
+            if rng.random() < 0.6:
+                bins = furniture.recycling(rng, self.palette)
+                self.thing("bin", bins, s + length + 0.3, side * (front + 0.8), facing_street(side))
             if rng.random() < 0.7:
                 self.tree(s + rng.uniform(0, length), side * (front + rng.uniform(1.2, max(1.5, setback - 1))))
             self.bush(s + rng.uniform(0, length), side * (front + rng.uniform(0.8, setback)))
@@ -90,9 +94,9 @@ class Dresser(Placer):
             self.bush(self.anywhere(block), side * (front + rng.uniform(2, 0.6 * block.setback)))
         for at in np.arange(block.start, block.stop, 5.5):
             self.tree(at + rng.uniform(-2, 2), side * (front + block.setback + rng.uniform(0, 15)))
-        for _ in range(3):
+        for _ in range(int(rng.integers(2, 7))):
             self.bench(self.anywhere(block), side * (front + rng.uniform(1.0, 8)), side)
-        if rng.random() < 0.4:
+        if rng.random() < 0.5:
             self._edge(block, side, front + 0.2)
         if rng.random() < 0.3:
             at = self.within(block)
@@ -106,19 +110,23 @@ class Dresser(Placer):
         self._terrace(block, side, front)
         for _ in range(int(length * 0.05) + 1):
             self.tree(self.anywhere(block), side * (front + rng.uniform(3, setback - 3)))
-        for _ in range(int(length * 0.15)):
+        for _ in range(int(length * 0.25)):
             s, d = self.anywhere(block), side * (front + rng.uniform(1, setback - 2))
-            kind = rng.integers(4)
-            if kind == 0:
+            kind = rng.integers(5)
+            if kind < 2:
                 self.bench(s, d, side)
-            elif kind == 1:
-                self.site.stand(furniture.planter(rng, self.palette, self.season), s, d)
+            elif kind == 2:
+                self.thing("planter", furniture.planter(rng, self.palette, self.season), s, d)
             else:
-                make = furniture.cabinet if kind == 2 else furniture.litter_bin
-                self.site.stand(make(rng, self.palette), s, d, facing_street(side))
+                self._box_of_the_street(s, d, side)
+        for _ in range(int(rng.poisson(1.0))):
+            self._cafe(self.within(block), side * (front + rng.uniform(2, min(8, setback - 3))), side)
+        if rng.random() < 0.5:
+            self._platform(block, side, front + rng.uniform(2, min(6, setback - 5)), setback)
         if rng.random() < 0.5:
             self.site.stand(furniture.column(rng, self.palette), self.within(block), side * (front + 0.5 * setback))
-        self.rack(self.within(block), side * (front + rng.uniform(1.5, 6)))
+        for _ in range(int(rng.integers(1, 3))):
+            self.rack(self.within(block), side * (front + rng.uniform(1.5, 6)))
 
     def _lot(self, block: Block, side: int, front: float) -> None:
         """A car park before a terrace."""
@@ -126,7 +134,8 @@ class Dresser(Placer):
         rows = (front + 4.5,) if block.setback < 20 else (front + 4.5, front + 14.5)
         for s in np.arange(block.start + 2, block.stop - 2, 2.7):
             for d in rows:
-                self.lots.append((float(s), side * d, float(self.rng.choice([-1, 1]) * np.pi / 2)))
+                heading = float(self.rng.choice([-1, 1]) * np.pi / 2)
+                self._parking_place(float(s), side * d, heading, trailer=0.05)
         if self.rng.random() < 0.6:
             self._edge(block, side, front + 0.3)
 
@@ -139,7 +148,40 @@ class Dresser(Placer):
         for _ in range(int(length * 0.06)):
             self.bush(self.anywhere(block), side * (front + rng.uniform(1, 0.7 * block.setback)))
         if self.street.kind == "arterial" and rng.random() < 0.4:
-            self.along(furniture.guard_rail(self.palette, min(length, 60)), block.start, side * (front + 0.2))
+            rail = furniture.guard_rail(self.palette, min(length, 60))
+            self.along("railing", rail, block.start, side * (front + 0.2))
+        elif rng.random() < 0.35:
+            self._edge(block, side, front + 0.3)
+        if self.street.kind == "campus":
+            for _ in range(int(rng.integers(1, 3))):
+                self.rack(self.within(block), side * (front + rng.uniform(0.8, 5)))
+
+    def _parking_place(self, s: float, d: float, heading: float, trailer: float) -> None:
+        """For a car, or with the chance `trailer` taken by one."""
+        if self.rng.random() < trailer:
+            self.thing("trailer", furniture.trailer(self.rng, self.palette), s, d, heading)
+        else:
+            self.lots.append((s, d, heading))
+
+    def _platform(self, block: Block, side: int, near: float, setback: float) -> None:
+        """A landing with steps before a building or on a square, near the sensor where the block reaches so far."""
+        rng = self.rng
+        length, height = rng.uniform(4, 11), rng.uniform(0.32, 1.2)
+        depth = min(rng.uniform(1.6, 4.0), self.street.front(side) + setback - near)
+        start = np.clip(rng.normal(0, 7) - length / 2, block.start + 1, block.stop - length - 1)
+        if start > block.start and depth > 1.2:
+            self.platform(float(start), near + 0.32 * (height // 0.16), side, length, depth, height)
+
+    def _cafe(self, s: float, d: float, side: int) -> None:
+        rng = self.rng
+        self.thing("cafe", furniture.cafe(rng, self.palette, int(rng.integers(2, 6))), s, d, facing_street(side))
+        if rng.random() < 0.6:
+            self.thing("sign board", furniture.sign_board(rng, self.palette), s + rng.uniform(-2, 2), d - side * 1.2)
+
+    def _box_of_the_street(self, s: float, d: float, side: int) -> None:
+        """A distribution box, a ticket machine, a litter bin."""
+        kind, make = (("cabinet", furniture.cabinet), ("bin", furniture.litter_bin))[self.rng.integers(2)]
+        self.thing(kind, make(self.rng, self.palette), s, d, facing_street(side))
 
     # ---- furniture
 
@@ -153,12 +195,22 @@ class Dresser(Placer):
             if rng.random() < 0.3:
                 self._bollards(side)
             self._cabinets(side)
-            if rng.random() < 0.35 and street.pavement[side < 0] > 2.2:
+            if rng.random() < 0.45 and street.pavement[side < 0] > 2.2:
                 self._planters(side)
             if rng.random() < 0.4:
                 self._stop(side)
-            if rng.random() < 0.3:
-                self.rack(rng.uniform(-18, 25), side * (street.front(side) + 0.2))
+            for _ in range(int(rng.poisson(0.5))):
+                self.rack(rng.uniform(-30, 35), side * (street.front(side) + rng.choice([0.2, -0.8])))
+            for _ in range(int(rng.poisson(1.0))):
+                s = rng.uniform(-30, 35)
+                if self.paved(s, side * (street.front(side) - 0.6)):
+                    self.bench(s, side * (street.front(side) - 0.45), side)
+            if rng.random() < 0.35:
+                self._railing(side)
+            if rng.random() < 0.3 and street.pavement[side < 0] > 2.6:
+                self._cafe(rng.uniform(-20, 22), side * (street.front(side) - 0.9), side)
+            if rng.random() < 0.35:
+                self._kerb_trailer(side)
         if street.junctions and street.crossings and rng.random() < 0.6:
             self._traffic_lights(street.crossings[0])
 
@@ -192,15 +244,14 @@ class Dresser(Placer):
         kerb, post = self.street.kerb(side), furniture.bollard(self.rng, self.palette)
         for s in np.arange(-20, 25, self.rng.uniform(1.8, 4)):
             if self.paved(s, side * (kerb + 0.3), crossing=2.0):
-                self.site.stand(post, s, side * (kerb + 0.35))
+                self.thing("bollard", post, s, side * (kerb + 0.35))
 
     def _cabinets(self, side: int) -> None:
         rng, front = self.rng, self.street.front(side)
-        for _ in range(int(rng.integers(0, 4))):
-            s = rng.uniform(-20, 30)
+        for _ in range(int(rng.integers(1, 7))):
+            s = rng.uniform(-28, 35)
             if self.paved(s, side * (front - 0.4)):
-                make = (furniture.cabinet, furniture.litter_bin)[rng.integers(2)]
-                self.site.stand(make(rng, self.palette), s, side * (front - 0.35))
+                self._box_of_the_street(s, side * (front - 0.35), side)
 
     def _planters(self, side: int) -> None:
         rng, kerb = self.rng, self.street.kerb(side)
@@ -208,7 +259,23 @@ class Dresser(Placer):
         mesh = furniture.planter(rng, self.palette, self.season)
         for s in start + gap * np.arange(rng.integers(2, 6)):
             if self.paved(s, side * (kerb + 1), crossing=3):
-                self.site.stand(mesh, s, side * (kerb + 0.9))
+                self.thing("planter", mesh, s, side * (kerb + 0.9))
+
+    def _railing(self, side: int) -> None:
+        """Between pavement and road."""
+        rng, kerb = self.rng, self.street.kerb(side)
+        s, length = rng.uniform(-25, 18), rng.uniform(4, 14)
+        if all(self.paved(at, side * (kerb + 0.3), crossing=2.2) for at in np.arange(s, s + length, 0.7)):
+            self.along("railing", furniture.railing(rng, self.palette, length), s, side * (kerb + 0.3))
+
+    def _kerb_trailer(self, side: int) -> None:
+        """A trailer among the parked cars."""
+        street, s = self.street, float(self.rng.uniform(-25, 28))
+        parking = street.parking[side < 0]
+        if parking and street.is_open(s, 5.0):
+            mesh = furniture.trailer(self.rng, self.palette)
+            self.thing("trailer", mesh, s, side * (street.kerb(side) - parking / 2), facing_street(side))
+            self.parked.append((side, s))
 
     def _stop(self, side: int) -> None:
         """A bus shelter at the back of the pavement."""
@@ -252,7 +319,7 @@ class Dresser(Placer):
                 self.tree(end * rng.uniform(nearest, 197), d + rng.uniform(-2, 2), 1.4)
         if not wooded:
             length, height = rng.uniform(15, 30), rng.uniform(5, 15)
-            mesh = buildings.building(rng, self.palette, length, 10, height, gabled=True, far=True)
+            mesh, _ = buildings.building(rng, self.palette, length, 10, height, gabled=True, far=True)
             self.site.build(mesh, end * 190, end * 12, -end * np.pi / 2)
 
     def _skyline(self, side: int) -> None:
@@ -271,8 +338,8 @@ class Dresser(Placer):
 
 def dress(
     rng: np.random.Generator, street: Street, palette: Palette, path: tuple[float, float]
-) -> tuple[Mesh, Dresser]:
-    """All that stands still, in world coordinates, and the dresser, who knows where one sits, waits and parks.
+) -> tuple[Site, Dresser]:
+    """The site with all that stands still, and the dresser, who knows where one sits, waits and parks.
 
     path: from where to where (s) the sensor drives.
     """
@@ -286,4 +353,4 @@ def dress(
             dresser.block(block, side)
     dresser.furniture()
     dresser.backdrop()
-    return join(site.parts), dresser
+    return site, dresser

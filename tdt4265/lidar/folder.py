@@ -22,16 +22,15 @@ from pathlib import Path
 
 import numpy as np
 from PIL import Image
-from pycocotools import mask as coco_mask
 from tqdm.auto import tqdm
 
 from ..paths import LOCK, PARTIAL, FolderError, claim, remove_partial, write_whole
+from .annotation import CATEGORIES, HUMANS, SKELETON, labels
 from .road_users import KEYPOINTS
 from .scene import World
-from .sensor import COLUMNS, ROWS, Frame, Sensor
+from .sensor import COLUMNS, ROWS, Sensor
 
-CATEGORIES = ("car", "truck", "bus", "motorcycle", "bicycle", "scooter", "person", "rider")  # ids 1 to 8
-VERSION = 4  # to be raised when the same seed gives other images or labels
+VERSION = 5  # to be raised when the same seed gives other images or labels
 SETTINGS = ".simulation.json"
 PARTS = ".parts"
 CHUNK = 10  # frames a worker renders before it reports, and may turn to another clip
@@ -39,24 +38,6 @@ CHUNK = 10  # frames a worker renders before it reports, and may turn to another
 # What `generate` writes by default, and what "sim-clips" is: the real dataset's own shape.
 STREETS = {"train_clips": 1600, "val_clips": 100, "train_frames": 2, "val_frames": 3, "interval": 2.0}
 CLIPS = {"train_clips": 16, "val_clips": 3, "train_frames": 100, "val_frames": 100, "interval": 0.1}
-
-# Smaller than this, nobody would have drawn a box: about the first percentile of the real boxes.
-MIN_PIXELS, MIN_WIDTH = 6, 2.0
-MIN_HEIGHT = {"person": 8.0, "rider": 8.0}  # of the others:
-MIN_HEIGHT_ELSE = 7.0
-# Who shows less than this share behind leaves, walls and others is not recognised, unless it is that many pixels.
-MIN_SHARE, ENOUGH_PIXELS = 0.35, 200
-FILLED = 0.6  # share of its box that a road user fills when nothing hides it
-POINTS_HEIGHT = 16.0  # rows; nobody could point at the wrists of someone smaller
-HUMANS = ("person", "rider")
-# COCO's lines between keypoints, by their numbers from 1.
-SKELETON = [[16, 14], [14, 12], [17, 15], [15, 13], [12, 13], [6, 12], [7, 13], [6, 7], [6, 8], [7, 9], [8, 10]]
-SKELETON += [[9, 11], [2, 3], [1, 2], [1, 3], [2, 4], [3, 5], [4, 6], [5, 7]]
-# Real boxes are drawn by hand, a little loose and never quite even: pixels aside and upright, and a share of the width.
-SLACK, JITTER = (1.4, 1.4), 0.8
-SLACK_THIN = {"person": (1.2, 1.2), "rider": (1.4, 1.2), "bicycle": (0.8, 0.8), "scooter": (0.8, 0.8)}
-SLACK_SHARE = {"bicycle": 0.05}
-JITTER_THIN = 0.5  # of those classes: on a box of five columns an unevenness of 0.8 would be half of the drawing
 
 SAMPLE_SEED = 1
 
@@ -148,9 +129,11 @@ def copy_labels(source: str | Path, out: str | Path) -> Path:
 
 
 def _simulate(out, settings, clips, seed, workers, make_world, cached=False) -> Path:
+    # The course's own world goes by a name that stays when its file moves.
+    world = "street" if make_world is None else f"{make_world.__module__}.{make_world.__qualname__}"
     if make_world is None:
         from .world import make_world
-    settings = {"version": VERSION, "world": f"{make_world.__module__}.{make_world.__qualname__}", **settings}
+    settings = {"version": VERSION, "world": world, **settings}
     if not (cached and is_stale(out)):
         _refuse_other(out, settings)
         if _is_finished(out, clips):
@@ -303,7 +286,7 @@ def _render_chunk(out, clip: Clip, frames, seed, make_world) -> None:
         png = io.BytesIO()
         Image.fromarray(shot.image).save(png, "png", compress_level=3)
         write_whole(out / _file_name(clip, frame), png.getvalue())
-        write_whole(_part(out, clip, frame), json.dumps(found))
+        write_whole(_part(out, clip, frame), json.dumps({"annotations": found, "clutter": shot.clutter}))
 
 
 def _moves(user, seconds: float) -> bool:
@@ -314,100 +297,16 @@ def _moves(user, seconds: float) -> bool:
     return bool(np.linalg.norm(last.vertices.mean(0) - first.vertices.mean(0)) > 0.5)
 
 
-def labels(frame: Frame, categories: list[int], rng: np.random.Generator) -> list[dict]:
-    """Annotations, in COCO format but without ids, of what a frame shows.
-
-    categories: each road user's, 0 for one without labels. rng: for the unevenness of boxes drawn by hand.
-
-    As in the real dataset a box encloses the whole of its road user, whatever hides a part of it, and ends at the
-    image's edges; one across the seam of the ring gets a box at either edge. A road user of whom less than about a
-    third (`MIN_SHARE`) is seen gets none, unless that is 200 pixels, nor do parts of less than 6 visible pixels,
-    narrower than 2 columns or lower than 7 rows (people: 8). `segmentation` is the visible part. People and riders at
-    least `POINTS_HEIGHT` rows high have `keypoints` and `num_keypoints`; of one across the seam each part has its own.
-    Beyond COCO's format: `track_id` (the road user's index) and `distance` (metres).
-    """
-    found = []
-    for user in np.unique(frame.users[frame.users >= 0]):
-        mask = frame.users == user
-        if not categories[user] or mask.sum() < min(MIN_SHARE * _silhouette(frame, user), ENOUGH_PIXELS):
-            continue
-        name = CATEGORIES[categories[user] - 1]
-        for (x1, y1, x2, y2), part in split_at_seam(loosened(frame.boxes[user], name, rng), mask):
-            width, height = round(x2 - x1, 2), round(y2 - y1, 2)
-            least = MIN_HEIGHT.get(name, MIN_HEIGHT_ELSE)
-            if part.sum() < MIN_PIXELS or width < MIN_WIDTH or height < least:
-                continue
-            code = coco_mask.encode(np.asfortranarray(part, np.uint8))
-            points = frame.keypoints.get(user) if height >= POINTS_HEIGHT else None
-            found.append(
-                {
-                    "category_id": int(categories[user]),
-                    "bbox": [round(x1, 2), round(y1, 2), width, height],
-                    "area": round(width * height, 2),
-                    "iscrowd": 0,
-                    "segmentation": {"size": [int(n) for n in code["size"]], "counts": code["counts"].decode()},
-                    "track_id": int(user),
-                    "distance": round(float(frame.distances[user]), 1),
-                    **({} if points is None else _keypoints_of(points, x1, x2)),
-                }
-            )
-    return found
-
-
-def _keypoints_of(points: np.ndarray, x1: float, x2: float) -> dict:
-    """COCO's entries of those of a human's keypoints [17, 3] (as in `Frame`) that lie in a part of its box, from x1 to
-    x2: of one that lies elsewhere, or above or below the image, three zeros."""
-    x, y, visibility = points.T
-    x = x - COLUMNS * np.round((x - (x1 + x2) / 2) / COLUMNS)
-    inside = (x >= max(x1 - 1, 0)) & (x < min(x2 + 1, COLUMNS)) & (y >= 0) & (y < ROWS)
-    # Whole numbers are the middles of pixels.
-    rows = np.stack([(x - 0.5).round(1), (y - 0.5).round(1), visibility], axis=1) * inside[:, None]
-    flat = [int(value) if place % 3 == 2 else float(value) for place, value in enumerate(rows.ravel())]
-    return {"keypoints": flat, "num_keypoints": int(inside.sum())}
-
-
-def _silhouette(frame: Frame, user: int) -> float:
-    """About how many pixels a road user would take if nothing hid it."""
-    x1, y1, x2, y2 = frame.boxes[user]
-    filled = FILLED * (x2 - x1) * (np.clip(y2, 0, ROWS) - np.clip(y1, 0, ROWS))
-    return max(float((frame.unhidden == user).sum()), filled)
-
-
-def loosened(box: np.ndarray, name: str, rng: np.random.Generator) -> np.ndarray:
-    """The box x1, y1, x2, y2 as somebody would draw it, upper and lower edge within the image."""
-    aside, upright = SLACK_THIN.get(name, SLACK)
-    aside += SLACK_SHARE.get(name, 0.0) * (box[2] - box[0])
-    jitter = JITTER_THIN if name in SLACK_THIN else JITTER
-    drawn = box + np.array([-aside, -upright, aside, upright]) + rng.normal(0, jitter, 4)
-    drawn[[1, 3]] = np.clip(drawn[[1, 3]], 0, ROWS)
-    return drawn
-
-
-def split_at_seam(box: np.ndarray, mask: np.ndarray) -> list[tuple[list[float], np.ndarray]]:
-    """Box and mask [H, W] of what lies within the image: as one part, or as a left and a right one across the seam.
-
-    box: x1, y1, x2, y2 with x1 < 0 or x2 > W where it runs across.
-    """
-    x1, y1, x2, y2 = (float(v) for v in box)
-    turn = np.floor(x1 / COLUMNS) * COLUMNS
-    x1, x2 = x1 - turn, x2 - turn
-    if x2 <= COLUMNS:
-        return [([x1, y1, x2, y2], mask)]
-    left, right = mask.copy(), mask.copy()
-    gap = round((x1 + x2 - COLUMNS) / 2)  # the middle of the columns that the box does not reach
-    left[:, gap:], right[:, :gap] = False, False
-    return [([0.0, y1, min(x2 - COLUMNS, COLUMNS), y2], left), ([x1, y1, float(COLUMNS), y2], right)]
-
-
 def _merge(out: Path, clips: list[Clip]) -> None:
     """One split's annotation file, from the label parts of its frames, and before it the one with keypoints."""
     images, annotations = [], []
     for clip in clips:
         for frame in clip.frames:
+            part = json.loads(_part(out, clip, frame).read_text())
             image = {"id": len(images) + 1, "width": COLUMNS, "height": ROWS, "file_name": _file_name(clip, frame)}
-            images.append(image)
-            for part in json.loads(_part(out, clip, frame).read_text()):
-                annotations.append({"id": len(annotations) + 1, "image_id": image["id"], **part})
+            images.append(image | {"clutter": part["clutter"]})
+            for entry in part["annotations"]:
+                annotations.append({"id": len(annotations) + 1, "image_id": image["id"], **entry})
     categories = [{"id": i, "name": name, "supercategory": ""} for i, name in enumerate(CATEGORIES, 1)]
     content = {"images": images, "annotations": annotations, "categories": categories}
     human = [

@@ -9,7 +9,9 @@ import numpy as np
 
 from .plants import Season, bush
 from .scene import Mesh
-from .shapes import Palette, box, boxes, copies, cylinder, disc, ellipsoid, join, moved, ring, tube, tubes
+from .shapes import (
+    Palette, box, boxes, copies, cylinder, disc, ellipsoid, join, moved, quads, ring, tube, tubes, wheel_shape,
+)  # fmt: skip
 
 # --------------------------------------------------------------------------------------- at the kerb
 
@@ -106,12 +108,12 @@ def guard_rail(palette: Palette, length: float) -> Mesh:
 
 
 def bicycle_rack(rng: np.random.Generator, palette: Palette, places: int, bicycles: list[Mesh]) -> Mesh:
-    """Hoops along x with some of the bicycles left in most of them: scenery, never labelled."""
+    """Hoops along x, half empty to full of bicycles: scenery, never labelled."""
     metal = palette.add("rack", 0.5, gloss=True)
     along = 0.65 * np.arange(places)
     hoop = np.array([(0, -0.4, 0), (0, -0.4, 0.75), (0, 0.4, 0.75), (0, 0.4, 0)])
     parts = [tubes(hoop + along[:, None, None] * np.array([1, 0, 0]), 0.03, metal, 5)]
-    for x in along[rng.random(places) < 0.75]:
+    for x in along[rng.random(places) < rng.uniform(0.5, 1.0)]:
         turn = np.pi / 2 * rng.choice([-1, 1]) + rng.normal(0, 0.1)
         parts.append(moved(bicycles[rng.integers(len(bicycles))], x + 0.2, rng.normal(0, 0.1), 0, turn))
     return join(parts)
@@ -207,4 +209,107 @@ def playground(rng: np.random.Generator, palette: Palette) -> Mesh:
     parts = [tube(line, 0.05, paint, 5) for line in frame]
     parts.append(tube(np.array([[0, 0, 2.3], [3, 0, 2.3]]), 0.05, paint, 5))
     parts.append(moved(ring(0.8, 0.08, paint, (0, 0, 0.8), 12), 4.5))
+    return join(parts)
+
+
+# ------------------------------------------------------------------- what is easily taken for a road user
+
+
+def railing(rng: np.random.Generator, palette: Palette, length: float) -> Mesh:
+    """A railing of pipes along x from 0, as beside crossings and on steps; some have bars, some two rails."""
+    metal = palette.add("railing", rng.choice([0.12, 0.35, 0.6]) * rng.uniform(0.8, 1.2), gloss=rng.random() < 0.5)
+    height, spans = rng.uniform(0.9, 1.15), max(1, round(length / 1.8))
+    posts = length / spans * np.arange(spans + 1)
+    uprights = np.array([(0, 0, 0), (0, 0, height)]) + posts[:, None, None] * np.array([1, 0, 0])
+    levels = (height, 0.15) if (barred := rng.random() < 0.6) else (height, 0.55 * height)
+    rails = np.array([[(0, 0, z), (length, 0, z)] for z in levels])
+    parts = [tubes(uprights, 0.03, metal, 5), tubes(rails, 0.028, metal, 5)]
+    if barred:
+        x = np.arange(0.13, length, 0.14)
+        parts.append(boxes((0.02, 0.02, height - 0.15), np.stack([x, 0 * x, 0 * x + 0.5 * height + 0.07], 1), metal))
+    return join(parts)
+
+
+def trailer(rng: np.random.Generator, palette: Palette) -> Mesh:
+    """A parked trailer: a box, a covered or an open bed on two wheels, its drawbar towards +x."""
+    paint = palette.add("trailer paint", rng.choice([0.2, 0.5, 0.8]) * rng.uniform(0.8, 1.15), grain=0.2, gloss=True)
+    cover = palette.add("tarpaulin", rng.uniform(0.3, 0.85), grain=0.15)
+    dark, tyre = palette.add("trailer frame", rng.uniform(0.08, 0.4)), palette.add("tyre", rng.uniform(0.05, 0.09))
+    lamp = palette.add("trailer lamp", 0.4, retroreflection=4.0, gloss=True)
+    length, width = rng.uniform(1.9, 3.4), rng.uniform(1.2, 1.7)
+    kind = rng.choice(["box", "covered", "open"], p=[0.35, 0.3, 0.35])
+    walls = {"box": rng.uniform(1.2, 1.7), "covered": rng.uniform(0.7, 1.2), "open": rng.uniform(0.3, 0.5)}[kind]
+    bar = np.array([(length / 2, 0, 0.45), (length / 2 + 1.1, 0, 0.42)])
+    parts = [
+        box((length, width, 0.12), dark, (0, 0, 0.5)),
+        tube(bar, 0.05, dark, 5),
+        moved(cylinder(0.04, 0.42, dark, 5), length / 2 + 1),
+        *(wheel_shape(0.29, 0.17, tyre, (-0.1, side * (width / 2 + 0.1), 0.29), 12) for side in (-1, 1)),
+        *(box((0.04, 0.25, 0.12), lamp, (-length / 2 - 0.03, side * 0.4 * width, 0.5)) for side in (-1, 1)),
+    ]
+    if kind == "box":
+        return join([*parts, box((length, width, walls), paint, (0, 0, 0.56 + walls / 2))])
+    sides = [box((length, 0.04, walls), paint, (0, side * width / 2, 0.56 + walls / 2)) for side in (-1, 1)]
+    ends = [box((0.04, width, walls), paint, (end * length / 2, 0, 0.56 + walls / 2)) for end in (-1, 1)]
+    if kind == "covered":
+        ends.append(box((length, width, 0.2), cover, (0, 0, 0.6 + walls)))
+    return join([*parts, *sides, *ends])
+
+
+def cafe(rng: np.random.Generator, palette: Palette, tables: int) -> Mesh:
+    """Tables with chairs along x, some below a parasol, nobody there."""
+    wood, metal = palette.add("cafe table", rng.uniform(0.25, 0.8)), palette.add("cafe chair", rng.uniform(0.1, 0.6))
+    cloth = palette.add("parasol", rng.uniform(0.4, 0.9))
+    closed, parasols = rng.random() < 0.5, rng.random() < 0.6
+    parts = []
+    for k in range(tables):
+        x, y = 1.9 * k + rng.normal(0, 0.1), rng.normal(0, 0.15)
+        parts += [moved(cylinder(0.38, 0.04, wood, 10), x, y, 0.71), moved(cylinder(0.05, 0.72, metal, 6), x, y)]
+        for angle in rng.uniform(0, 6.3) + np.pi * np.arange(rng.integers(2, 5)) / 2:
+            parts.append(moved(_chair(metal), x + 0.62 * np.cos(angle), y + 0.62 * np.sin(angle), 0, angle))
+        if parasols and k % 2 == 0:
+            parts.append(moved(cylinder(0.025, 2.4, metal, 5), x, y))
+            shape = ((0.12, 0.05), 1.3, 1.05) if closed else ((1.3, 0.1), 0.45, 2.0)
+            parts.append(moved(cylinder(shape[0], shape[1], cloth, 8), x, y, shape[2]))
+    return join(parts)
+
+
+def _chair(material: int) -> Mesh:
+    """A chair whose back is towards +x."""
+    legs = boxes((0.03, 0.03, 0.45), np.array([(x, y, 0.225) for x in (-0.18, 0.18) for y in (-0.18, 0.18)]), material)
+    return join([legs, box((0.42, 0.42, 0.04), material, (0, 0, 0.46)), box((0.03, 0.4, 0.42), material, (0.2, 0, 0.69))])
+
+
+def sign_board(rng: np.random.Generator, palette: Palette) -> Mesh:
+    """An advertising board of two leaning panels, which face -x and +x."""
+    face = palette.add("sign board", rng.uniform(0.2, 0.8), grain=0.5, grain_size=0.2)
+    height, half = rng.uniform(0.8, 1.3), rng.uniform(0.25, 0.4)
+    panels = [[(0.25 * end, -half, 0), (0.25 * end, half, 0), (0.03 * end, half, height), (0.03 * end, -half, height)]
+              for end in (-1, 1)]  # fmt: skip
+    return quads(np.array(panels), face)
+
+
+def recycling(rng: np.random.Generator, palette: Palette) -> Mesh:
+    """Two to five wheeled bins or containers in a row along x."""
+    parts, x = [], 0.0
+    container = rng.random() < 0.3
+    for _ in range(int(rng.integers(2, 6))):
+        paint = palette.add("container", rng.uniform(0.08, 0.6), grain=0.15)
+        size = np.array([1.35, 0.95, 1.15] if container else [0.58, 0.7, 1.02]) * rng.normal(1, 0.04, 3)
+        parts.append(box(size, paint, (x + size[0] / 2, rng.normal(0, 0.06), 0.08 + size[2] / 2)))
+        parts.append(box((size[0] * 1.04, size[1] * 1.06, 0.07), paint, (x + size[0] / 2, 0, 0.1 + size[2])))
+        x += size[0] + rng.uniform(0.03, 0.2)
+    return join(parts)
+
+
+def platform(rng: np.random.Generator, palette: Palette, length: float, depth: float, height: float) -> Mesh:
+    """A landing along x from 0, with steps down towards -y; people stand on it."""
+    stone = palette.add("steps", rng.uniform(0.3, 0.65), grain=0.15)
+    steps = max(2, round(height / 0.16))
+    parts = [box((length, depth, height + 0.3), stone, (length / 2, depth / 2, height / 2 - 0.15))]
+    for k in range(1, steps):
+        tread, low = 0.32 * k, height * (1 - k / steps)
+        parts.append(box((length, tread, low + 0.3), stone, (length / 2, -tread / 2, low / 2 - 0.15)))
+    if rng.random() < 0.5:
+        parts.append(moved(railing(rng, palette, depth), length, 0, height, np.pi / 2))
     return join(parts)

@@ -162,4 +162,4 @@ def hedge(
     points[face == 1, 1] = width / 2
     points[face == 2, 2] = height
     core = box((length, 0.75 * width, 0.9 * height), plants.leaf[1], (length / 2, 0, 0.45 * height))
-    return join([core, leaves(rng, points, 0.16, rng.choice(plants.leaf, amount))])
+    return join([core, leaves(rng, points, 0.18, rng.choice(plants.leaf, amount))])

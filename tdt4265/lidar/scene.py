@@ -71,6 +71,9 @@ class World:
 
     sun: unit vector towards the sun; sunlight, skylight: its strength and that of the diffuse sky, about 1.
     clouds: 0 (clear) to 1 (overcast); cloud_seed: which clouds.
+    clutter: what stands in the street and is never labelled but resembles a road user, a kind ("bench") for each thing.
+    clutter_of_face: int32 [F], index into `clutter` of the thing that each of the street's faces belongs to, or -1;
+        None where there is no clutter.
     """
 
     materials: list[Material]
@@ -83,3 +86,5 @@ class World:
     clouds: float = 0.3
     cloud_seed: int = 0
     noise: dict = field(default_factory=dict)  # this clip's sensor noise levels, read by sensor.py
+    clutter: list[str] = field(default_factory=list)
+    clutter_of_face: np.ndarray | None = None

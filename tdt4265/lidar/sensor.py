@@ -12,7 +12,9 @@ its neighbours.
 from __future__ import annotations
 
 import itertools
+from collections import Counter
 from dataclasses import dataclass, field
+from functools import lru_cache
 
 import numpy as np
 
@@ -45,6 +47,7 @@ FADING = 0.5  # standard deviation of the logarithm of a return's strength
 RESPONSE, AMBIENT_RESPONSE = 0.9, 0.6  # exponents by which the photon counts are compressed
 # Metres: a surface that is nearer than so much before a keypoint hides it, its own body's as well. Face, then limbs.
 BODY = np.array([0.1] * 5 + [0.22] * 12)
+CLUTTER_PIXELS = 20
 INSIDE = 0.5  # share of the light through a pane that comes back from inside
 EDGE, EDGE_LOSS = 1.1, 0.08  # a beam that meets ranges this factor apart gives none at all with this probability
 
@@ -75,6 +78,7 @@ class Frame:
     distances: float64 [users]: metres from the sensor to the middle of each; NaN likewise.
     keypoints: of each human that is in the scene, by its index, float64 [17, 3]: x and y in pixels, x as in its box,
         and visibility as in COCO: 2, or 1 for a point that something hides, the human itself too.
+    clutter: how many things of each kind of `World.clutter` are visible, in at least `CLUTTER_PIXELS` pixels each.
     """
 
     image: np.ndarray
@@ -84,6 +88,7 @@ class Frame:
     boxes: np.ndarray
     distances: np.ndarray
     keypoints: dict[int, np.ndarray] = field(default_factory=dict)
+    clutter: dict[str, int] = field(default_factory=dict)
 
 
 def random_noise(rng: np.random.Generator) -> dict:
@@ -95,8 +100,8 @@ def random_noise(rng: np.random.Generator) -> dict:
         "sensitivity": float(np.exp(rng.normal(0, 0.25))),
         "falloff": NOISE["falloff"] * float(np.exp(rng.normal(0, 0.25))),
         "tilt": rng.uniform(0.1, 1.0),  # the real horizon lies near row 64 to 67
-        "pitch": rng.normal(0, 0.4),
-        "roll": rng.normal(0, 0.3),
+        "pitch": rng.normal(0, 0.6),  # with the streets' slopes, as uneven as the ground of the real clips
+        "roll": rng.normal(0, 0.6),
         "low": NOISE["low"] + rng.uniform(-1, 1),
         "high": NOISE["high"] + rng.uniform(-2, 2),
         "near": NOISE["near"] + rng.uniform(-1, 1),
@@ -118,6 +123,13 @@ def beams(turn: np.ndarray | None = None, tilt: float = 0.0, corners: bool = Fal
 
     Corner (i, j) is the upper left one of pixel (i, j). turn: an `orientation`; tilt in radians.
     """
+    rays = _upright_beams(float(tilt), corners)
+    return (rays if turn is None else rays @ turn.T.astype(np.float32)).copy()
+
+
+@lru_cache(maxsize=2)
+def _upright_beams(tilt: float, corners: bool) -> np.ndarray:
+    """`beams` of a sensor that stands level and looks along +x: the same for all frames of a clip."""
     shift = 0.0 if corners else 0.5
     elevation = tilt + FIELD_OF_VIEW * (0.5 - (np.arange(ROWS + corners) + shift) / ROWS)
     azimuth = np.pi - 2 * np.pi * (np.arange(COLUMNS) + shift) / COLUMNS
@@ -125,7 +137,7 @@ def beams(turn: np.ndarray | None = None, tilt: float = 0.0, corners: bool = Fal
     rays[..., 0] = np.cos(elevation)[:, None] * np.cos(azimuth)
     rays[..., 1] = np.cos(elevation)[:, None] * np.sin(azimuth)
     rays[..., 2] = np.sin(elevation)[:, None]
-    return (rays if turn is None else rays @ turn.T).astype(np.float32)
+    return rays.astype(np.float32)
 
 
 def project(directions: np.ndarray, turn: np.ndarray, tilt: float = 0.0) -> tuple[np.ndarray, np.ndarray]:
@@ -174,7 +186,7 @@ class Sensor:
         tilt = np.radians(self.noise["tilt"])
         rays = np.concatenate([beams(turn, tilt, corners).reshape(-1, 3) for corners in (False, True)])
         users = self._road_users(t, pose, turn, tilt)
-        distance, unhidden, hits = self._cast(pose[:3], rays, users)
+        distance, unhidden, clutter, hits = self._cast(pose[:3], rays, users)
 
         reflectivity = self.optics.reflectivity(hits, users.centres)
         intensity, shown = self._laser(reflectivity, hits, len(rays), rng)
@@ -193,7 +205,7 @@ class Sensor:
         away = np.linalg.norm(users.centres - pose[:3], axis=1)
         away = np.where(np.isnan(users.boxes[:, 0]), np.nan, away)
         keypoints = self._keypoints(t, pose, turn, tilt, users.boxes, np.where(seen >= 0, distance, np.inf), seen)
-        return Frame(np.stack(image, axis=2), seen, unhidden, distance, users.boxes, away, keypoints)
+        return Frame(np.stack(image, axis=2), seen, unhidden, distance, users.boxes, away, keypoints, clutter)
 
     def _keypoints(self, t, pose, turn, tilt, boxes, distance, seen) -> dict[int, np.ndarray]:
         """`Frame.keypoints`, of what each pixel's middle sees: distance and road user, [128, 1024] each."""
@@ -235,8 +247,8 @@ class Sensor:
         )
         return _Users(Tracer(together), owner, centres, boxes)
 
-    def _cast(self, origin: np.ndarray, rays: np.ndarray, users: _Users) -> tuple[np.ndarray, np.ndarray, Hits]:
-        """For all rays: distance (inf where nothing is met) and road user without the street; and what they meet."""
+    def _cast(self, origin: np.ndarray, rays: np.ndarray, users: _Users) -> tuple[np.ndarray, np.ndarray, dict, Hits]:
+        """For all rays: distance (inf where nothing is met) and road user without the street; visible clutter; hits."""
         distance, face = self.street.nearest(origin, rays)
         material, normal = self.street.materials[face], self.street.normals[face]
         user, unhidden = np.full((2, len(rays)), -1, np.int32)
@@ -250,12 +262,22 @@ class Sensor:
             distance[place], user[place] = near[front], users.owner[near_face]
             material[place], normal[place] = users.tracer.materials[near_face], users.tracer.normals[near_face]
         distance[distance > MAX_RANGE] = np.inf
+        clutter = self._visible_clutter(np.where((user < 0) & np.isfinite(distance), face, -1)[: ROWS * COLUMNS])
         ray = np.flatnonzero(np.isfinite(distance))
         view, reach, normal = rays[ray], distance[ray], normal[ray]
         # Surfaces have two sides: the one that is seen counts.
         normal = normal * -np.sign((normal * view).sum(1, keepdims=True))
         point = origin.astype(np.float32) + reach[:, None] * view
-        return distance, unhidden, Hits(ray, view, reach, point, normal, material[ray], user[ray])
+        return distance, unhidden, clutter, Hits(ray, view, reach, point, normal, material[ray], user[ray])
+
+    def _visible_clutter(self, face: np.ndarray) -> dict[str, int]:
+        """`Frame.clutter`, of the street's face that the middle of each pixel meets (-1: none): int [N]."""
+        if self.world.clutter_of_face is None:
+            return {}
+        thing = self.world.clutter_of_face[face[face >= 0]]
+        pixels = np.bincount(thing[thing >= 0], minlength=len(self.world.clutter))
+        visible = (self.world.clutter[index] for index in np.flatnonzero(pixels >= CLUTTER_PIXELS))
+        return dict(sorted(Counter(visible).items()))
 
     def _laser(self, reflectivity: np.ndarray, hits: Hits, rays: int, rng) -> tuple[np.ndarray, np.ndarray]:
         """Reported intensity, and range in metres (0: none), both float [128, 1024]."""

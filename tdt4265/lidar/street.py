@@ -16,6 +16,7 @@ from .road_users import Motion
 
 KERB = 0.12  # metres
 END = 200.0  # the street reaches this far either way
+FAR_JUNCTION = (52.0, 75.0)  # metres along the street, either way
 BUILT = 104.0  # and blocks stand along it this far
 
 
@@ -57,7 +58,7 @@ class Street:
     bend: float  # 1 / radius
     grade: float  # rise per metre at s = 0
     sag: float  # change of the grade per metre
-    bank: tuple[float, float]  # rise per metre beyond the pavement
+    bank: tuple[float, float]  # rise per metre beyond the kerb: on a slope people beside the road stand higher
     blocks: dict[int, list[Block]] = field(default_factory=dict)  # by side
 
     def kerb(self, side: int) -> float:
@@ -78,7 +79,7 @@ class Street:
         s, d = np.asarray(s, float), np.asarray(d, float)
         near = np.clip(s, -70, 70)
         along = self.grade * s + self.sag * (near * s - 0.5 * near**2)
-        beyond = [np.logaddexp(0, (side * d - self.front(side)) / 4) * 4 * self.bank[side < 0] for side in (1, -1)]
+        beyond = [np.logaddexp(0, (side * d - self.kerb(side)) / 3) * 3 * self.bank[side < 0] for side in (1, -1)]
         return along + np.minimum(beyond[0] + beyond[1], 9.0)
 
     def on_road(self, s, d) -> np.ndarray:
@@ -90,6 +91,12 @@ class Street:
             road |= (np.abs(s - junction.at) < junction.half) & sides
         return road
 
+    def is_open(self, s: float, margin: float) -> bool:
+        """Whether s is `margin` metres clear of all crossings and side streets."""
+        return all(abs(s - c) > margin for c in self.crossings) and all(
+            abs(s - j.at) > j.half + margin for j in self.junctions
+        )
+
     def place(self, s, d) -> tuple[np.ndarray, np.ndarray]:
         """World x and y of street coordinates."""
         s, d = np.asarray(s, float), np.asarray(d, float)
@@ -98,11 +105,14 @@ class Street:
         angle = self.bend * s
         return np.sin(angle) / self.bend - d * np.sin(angle), (1 - np.cos(angle)) / self.bend + d * np.cos(angle)
 
-    def motion(self, s, d, heading) -> Motion:
-        """The motion of what is at (s, d) [T], heading relative to the street, at times 0, 0.1, ..."""
+    def motion(self, s, d, heading, lift: float = 0.0) -> Motion:
+        """The motion of what is at (s, d) [T], heading relative to the street, at times 0, 0.1, ...
+
+        lift: metres above the pavement (on steps).
+        """
         s, d, heading = np.broadcast_arrays(*(np.atleast_1d(np.asarray(v, float)) for v in (s, d, heading)))
         x, y = self.place(s, d)
-        z = self.height(s, d) + np.where(self.on_road(s, d), 0.0, KERB)
+        z = self.height(s, d) + np.where(self.on_road(s, d), 0.0, KERB) + lift
         ahead = self.height(s + np.cos(heading), d + np.sin(heading)) - self.height(s, d)
         travel = np.concatenate([[0.0], np.cumsum(np.hypot(np.diff(s), np.diff(d)))])
         return Motion(np.stack([x, y, z, heading + self.bend * s, ahead], 1), travel)
@@ -145,7 +155,7 @@ def make_street(rng: np.random.Generator, kind: str) -> Street:
         bend=_perhaps(rng, 0.1, -1 / 110, 1 / 110),
         grade=rng.normal(0, 0.012),
         sag=hilly * rng.normal(0.0004, 0.0006),
-        bank=tuple(np.clip(hilly * rng.normal(0.02, 0.05, 2), -0.04, 0.13)),
+        bank=tuple(np.clip(hilly * rng.normal(0.035, 0.1, 2), -0.06, 0.18)),
     )
     for side in (1, -1):
         street.blocks[side] = _blocks(rng, street, side)
@@ -158,7 +168,8 @@ def _perhaps(rng: np.random.Generator, none: float, low: float, high: float) -> 
 
 
 def _junctions(rng: np.random.Generator) -> tuple[Junction, ...]:
-    """None, a T to either side or a full crossroads ahead of the sensor, and perhaps another one behind it."""
+    """None, a T to either side or a full crossroads ahead of the sensor; perhaps one behind it, and one far off, where
+    cars are seen from the side."""
     junctions = []
     left, right = [(False, False), (True, False), (False, True), (True, True)][rng.choice(4, p=[0.3, 0.23, 0.22, 0.25])]
     if left or right:
@@ -166,13 +177,16 @@ def _junctions(rng: np.random.Generator) -> tuple[Junction, ...]:
     if rng.random() < 0.35:
         arms = tuple(bool(arm) for arm in rng.random(2) < 0.6)
         junctions.append(Junction(-rng.uniform(20, 45), rng.uniform(2.8, 4.2), arms))
+    if rng.random() < 0.5:
+        arms = (True, True) if rng.random() < 0.5 else tuple(bool(arm) for arm in rng.permutation([True, False]))
+        junctions.append(Junction(rng.choice([-1, 1]) * rng.uniform(*FAR_JUNCTION), rng.uniform(2.8, 4.2), arms))
     return tuple(junctions)
 
 
 def _crossings(rng: np.random.Generator, junctions: tuple[Junction, ...]) -> tuple[float, ...]:
     """Before (and perhaps behind) the junction ahead, or where there is none somewhere ahead; perhaps one behind."""
     crossings = []
-    ahead = [junction for junction in junctions if junction.at > 0]
+    ahead = [junction for junction in junctions if 0 < junction.at < FAR_JUNCTION[0]]
     if ahead:
         crossings.append(ahead[0].at - ahead[0].half - rng.uniform(2.5, 4.0))
         if rng.random() < 0.5:

@@ -15,11 +15,14 @@ from .dressing import Dresser
 from .people import make_body
 from .scene import Mesh, RoadUser
 from .shapes import Palette
-from .street import Junction, Street
+from .street import FAR_JUNCTION, Junction, Street
 from .vehicles import make_bicycle, make_bus, make_car, make_motorcycle, make_scooter, make_truck
 
 REACH = 46.0  # metres within which moving cars count as seen
 SIGHT = 50.0  # metres of street either way in which those on foot, and what stands, are seen
+CLOSE = (2.2, 8.0)  # metres from the sensor: people there reach below the image's lower edge
+ELBOW_ROOM = 0.62  # metres from one person of a crowd to the next
+FOLLOWED = 0.15  # share of the moving cars that another one follows closely
 STANDS_IN_LINE = 7.0  # metres from car to car in a queue
 
 
@@ -42,6 +45,7 @@ class Cast:
     trucks: int
     motorcycles: int
     apart: bool
+    crowd: int  # how many people stand or walk in one crowd, beside `persons`
 
 
 @dataclass(frozen=True)
@@ -56,17 +60,20 @@ class Custom:
 
 
 CUSTOMS = {
-    "street": Custom(0.28, 7.0, 6.0, 1.1, 0.82),
-    "arterial": Custom(0.22, 8.6, 3.7, 1.0, 0.9),
-    "residential": Custom(0.16, 5.8, 4.2, 0.8, 0.7),
-    "campus": Custom(0.14, 5.4, 6.0, 1.2, 0.75),
-    "square": Custom(0.10, 3.5, 10.2, 1.1, 0.8),
-    "park": Custom(0.10, 4.0, 6.6, 1.1, 0.8),
+    "street": Custom(0.28, 7.6, 6.0, 1.1, 0.82),
+    "arterial": Custom(0.22, 9.3, 3.7, 1.0, 0.9),
+    "residential": Custom(0.16, 6.3, 4.2, 0.8, 0.7),
+    "campus": Custom(0.14, 5.9, 6.0, 1.2, 0.75),
+    "square": Custom(0.10, 3.9, 10.2, 1.1, 0.8),
+    "park": Custom(0.10, 4.4, 6.6, 1.1, 0.8),
 }
+# Few clips have a crowd, and those are crowded: the chance of one and its smallest and largest size. Half of the persons
+# in the real val split stand so close together, and hardly any in its train split.
+CROWDED, CROWD = 0.09, (10, 85)
 # Of vehicles that few clips show: how many a clip has on average. Val has more of the rare ones, or their AP would rest
 # on a handful.
 RARE = {
-    "train": {"buses": 0.38, "trucks": 0.14, "motorcycles": 0.06},
+    "train": {"buses": 0.46, "trucks": 0.16, "motorcycles": 0.07},
     "val": {"buses": 0.7, "trucks": 0.6, "motorcycles": 0.1},
 }
 
@@ -83,9 +90,10 @@ def draw_cast(rng: np.random.Generator, split: str) -> Cast:
         cars=usual.cars * rng.gamma(4.0, 0.25),
         persons=usual.persons * rng.gamma(2.0, 0.5),
         riders=usual.riders * rng.gamma(2.0, 0.5),
-        bicycles=int(rng.poisson(0.7)),
-        scooters=int(rng.poisson(1.15)),
+        bicycles=int(rng.poisson(0.9)),
+        scooters=int(rng.poisson(1.3)),
         apart=bool(rng.random() < 0.4),
+        crowd=round(float(np.exp(rng.uniform(*np.log(CROWD))))) if rng.random() < CROWDED else 0,
         **rare,
     )
 
@@ -150,13 +158,6 @@ class _Crowd:
         booked.append((s, half))
         return True
 
-    def _open(self, s: float, margin: float) -> bool:
-        """Clear of crossings and side streets."""
-        street = self.street
-        return all(abs(s - c) > margin for c in street.crossings) and all(
-            abs(s - j.at) > j.half + margin for j in street.junctions
-        )
-
     def add(self, category: int, shape: Mesh, s, d, heading) -> None:
         self.users.append(ru.Vehicle(category, shape, self.street.motion(s + 0 * self.time, d, heading)))
 
@@ -168,12 +169,15 @@ class _Crowd:
     def vehicles(self) -> None:
         cast, rng = self.cast, self.rng
         self.book("own", self.own[0], 3.2)  # the car that carries the sensor
+        for side, s in self.dresser.parked:
+            self.book(("kerb", side), s, 2.4)
         for category, make, count in ((ru.BUS, make_bus, cast.buses), (ru.TRUCK, make_truck, cast.trucks)):
             for _ in range(count):
                 self._large(category, make(self.rng, self.palette))
         for _ in range(cast.motorcycles):
             self._motorcycle()
         moving = cast.cars * CUSTOMS[cast.street].moving
+        # Nobody drives along the street while people cross near the sensor, so cars can cross it.
         through = [j for j in self.street.junctions if all(j.arms)] if self.stands else []
         arms = [j for j in self.street.junctions if any(j.arms) and j not in through]
         arriving = rng.poisson(0.42 * moving) if arms else 0
@@ -216,7 +220,7 @@ class _Crowd:
             if width:
                 d = side * (street.kerb(side) - width / 2)
                 for s in np.arange(-75 + rng.uniform(0, 5), 75, rng.uniform(5.7, 6.4)):
-                    if self._open(s, 5.0):
+                    if self.street.is_open(s, 5.0):
                         slots.append((("kerb", side), s, d, 0.0 if side < 0 else np.pi))
         return slots
 
@@ -227,19 +231,20 @@ class _Crowd:
         for k in range(1, 6):
             slots.append(("own", -gap * k, self.own_lane, 0.0))
             clear = all(not 3 < c < gap * k + 4 for c in self.street.crossings)
-            if clear and self._open(gap * k, 3.0):
+            if clear and self.street.is_open(gap * k, 3.0):
                 slots.append(("own", gap * k, self.own_lane, 0.0))
         return slots
 
     def _oncoming_queue_slots(self) -> list:
         """Beyond the crossing, facing the sensor."""
         street = self.street
-        limit = max([j.at + j.half + 3 for j in street.junctions], default=0) + 4
+        limit = max([j.at + j.half + 3 for j in street.junctions if j.at < FAR_JUNCTION[0]], default=0) + 4
         limit = max([limit, *[c + 5 for c in street.crossings if c > 0]])
         return [
             (("against", lane), limit + STANDS_IN_LINE * k, (lane + 0.5) * street.lane, np.pi)
             for lane in range(street.lanes)
             for k in range(5)
+            if street.is_open(limit + STANDS_IN_LINE * k, 3.0)
         ]
 
     def _flow(self, wanted: float) -> None:
@@ -250,11 +255,15 @@ class _Crowd:
             # Relative to the sensor where that keeps pace, close before and behind it; else past all of its way.
             keeps = key == "own"
             chance = min(1.0, (1.3 if keeps else 1.0) * wanted / len(self.lanes) * spacing / (2 * REACH))
+            chance /= 1 + FOLLOWED
             reach = 1.5 * REACH + (0 if keeps else np.abs(self.own).max() + abs(speed) * self.time[-1])
             for s in np.arange(-reach, reach, spacing):
                 start = s + rng.uniform(-6.0, 6.0) + (self.own[0] if keeps else 0.0)
                 if rng.random() < chance and self.book(key, start, 2.4):
                     self.add_car(start + speed * self.time, d, 0.0 if speed > 0 else np.pi)
+                    behind = start - np.sign(speed) * rng.uniform(7.5, 11.0)
+                    if rng.random() < FOLLOWED and self.book(key, behind, 2.4):
+                        self.add_car(behind + speed * self.time, d, 0.0 if speed > 0 else np.pi)
 
     def _pace(self) -> float:
         """Of a lane's traffic, m/s: most flows, some crawls, and it stands where people cross."""
@@ -282,7 +291,7 @@ class _Crowd:
         if category == ru.TRUCK:
             kinds = {"lane": 0.42, "oncoming": 0.5, "kerb": 0.08, "cross": 0.0}
         kind = rng.choice(list(kinds), p=list(kinds.values()))
-        crossing = [j for j in street.junctions if any(j.arms)]
+        crossing = [j for j in street.junctions if any(j.arms) and abs(j.at) < FAR_JUNCTION[0]]
         if self.stands and rng.random() < 0.6:
             kind = "cross"
         close = rng.random() < 0.1
@@ -291,7 +300,7 @@ class _Crowd:
             self._arrive(category, shape, junction, self._arm(junction))
             return
         for _ in range(10):  # until there is room
-            far = half + (3.0 if close else rng.uniform(*((45.0, 125.0) if category == ru.BUS else (15.0, 50.0))))
+            far = half + (3.0 if close else rng.uniform(*((45.0, 125.0) if category == ru.BUS else (18.0, 58.0))))
             if kind == "lane" and self.cast.speed > 0:
                 lane, heading, (d, speed) = "own", 0.0, self.lanes["own"]
                 start = rng.choice([-1, 1]) * far + self.own[0]
@@ -370,7 +379,8 @@ class _Crowd:
                 d = side * (street.front(side) - street.pavement[side < 0] * rng.uniform(0.25, 0.6))
             speed = 0.0 if rng.random() < 0.1 and not on_road else rng.uniform(2.5, 6.3)
             when = self.time[-1] * (k + rng.random()) / count
-            s = np.interp(when, self.time, self.own) + rng.normal(0, 34) + direction * speed * (self.time - when)
+            ahead = rng.choice([-1, 1]) * (5 + abs(rng.normal(0, 32)))
+            s = np.interp(when, self.time, self.own) + ahead + direction * speed * (self.time - when)
             category = ru.SCOOTER if scooter else ru.BICYCLE
             sway = 0.1 * np.sin(self.time + k)
             self._mounted(category, shape, s, d + sway, 0.0 if direction > 0 else np.pi, cast.apart)
@@ -382,12 +392,12 @@ class _Crowd:
         rng, street, cast = self.rng, self.street, self.cast
         for category, left, make, reach in (
             (ru.BICYCLE, round(cast.bicycles * self.stretch), make_bicycle, 19.0),
-            (ru.SCOOTER, round(cast.scooters * self.stretch), make_scooter, 9.0),
+            (ru.SCOOTER, round(cast.scooters * self.stretch), make_scooter, 12.0),
         ):
             while left > 0:
                 side = int(rng.choice([-1, 1]))
                 s = self._near(reach)
-                if not self._open(s, 1.5):
+                if not self.street.is_open(s, 1.5):
                     s += 5
                 d = side * (street.kerb(side) + rng.uniform(0.3, min(2.5, street.pavement[side < 0])))
                 # Bicycles lean against walls and racks, mostly seen from the side; scooters are left anyhow.
@@ -403,18 +413,19 @@ class _Crowd:
     def persons(self) -> None:
         rng = self.rng
         wanted = self.cast.persons * self.stretch
-        chances = {"walk": 0.5, "wait": 0.1, "stroll": 0.17, "sit": 0.03, "cross": 0.65}
+        self._gather()
+        chances = {"walk": 0.47, "wait": 0.12, "stroll": 0.16, "sit": 0.03, "cross": 0.6, "close": 0.2, "steps": 0.1}
         kinds, p = list(chances), np.array(list(chances.values()))
         tries = 0
         while wanted > 0.3 and tries < 200:
             tries += 1
             wanted -= getattr(self, f"_{rng.choice(kinds, p=p / p.sum())}")()
 
-    def _person(self, s, d, heading, **how) -> None:
+    def _person(self, s, d, heading, lift: float = 0.0, **how) -> None:
         rng = self.rng
         body = make_body(rng, self.palette, child=rng.random() < 0.03)
         arms = tuple(rng.uniform(0.8, 2.0, 2) * (rng.random(2) < 0.2))
-        motion = self.street.motion(s + 0 * self.time, d, heading)
+        motion = self.street.motion(s + 0 * self.time, d, heading, lift)
         stride, phase, swing = rng.uniform(1.2, 1.5), rng.uniform(0, 6.3), rng.uniform(0.3, 1.1)
         self.users.append(ru.Person(ru.PERSON, body, motion, stride, phase, arms=arms, swing=swing, **how))
 
@@ -451,7 +462,7 @@ class _Crowd:
         else:
             side = int(rng.choice([-1, 1]))
             s, d = self._near(55), side * (street.front(side) - 0.6)
-        count = int(rng.choice([1, 2, 3, 4], p=[0.4, 0.3, 0.2, 0.1]))
+        count = int(rng.choice([1, 2, 3, 4, 6, 9], p=[0.36, 0.28, 0.18, 0.09, 0.06, 0.03]))
         for k in range(count):
             facing = -side * np.pi / 2 + rng.normal(0, 0.9)
             spread = (0.75 * k + rng.normal(0, 0.15), rng.normal(0, 0.35))
@@ -483,6 +494,95 @@ class _Crowd:
         self._person(s + along * np.cos(angle), d + along * np.sin(angle), angle)
         return 0.85
 
+    def _close(self) -> float:
+        """One to three people beside the sensor, at the kerb or on the pavement: the lower edge cuts them."""
+        rng, street = self.rng, self.street
+        side, direction = self._higher_side(), int(rng.choice([-1, 1]))
+        speed = 0.0 if rng.random() < 0.5 else rng.uniform(0.8, 1.6)
+        when = rng.uniform(0, self.time[-1])
+        s = np.interp(when, self.time, self.own) + rng.normal(0, 2.5) + direction * speed * (self.time - when)
+        beyond = max((b.setback - 2 for b in street.blocks[side] if b.start < np.mean(s) < b.stop), default=0.0)
+        d = rng.uniform(street.kerb(side) + 0.3, street.front(side) + np.clip(beyond, 0, 4))
+        heading = (0.0 if direction > 0 else np.pi) if speed else rng.uniform(0, 2 * np.pi)
+        placed = 0
+        for k in range(int(rng.choice([1, 2, 3], p=[0.55, 0.3, 0.15]))):
+            place = s + rng.normal(0, 0.15), side * (d + 0.6 * k)
+            away = self._distances(*place).min()
+            if CLOSE[0] < away < CLOSE[1]:
+                self._person(*place, heading)
+                placed += 1
+        return 0.85 * placed
+
+    def _higher_side(self) -> int:
+        """Mostly the side of a sloping street that is higher: people there are seen whole, and tall."""
+        left, right = self.street.bank
+        return int((1 if left > right else -1) * self.rng.choice([1, -1], p=[0.75, 0.25]))
+
+    def _steps(self) -> float:
+        """One to four people on a landing or on the steps to it, higher than those in the street."""
+        rng = self.rng
+        places = self.dresser.platforms
+        away = np.array([abs(p.start + p.length / 2 - self.middle) for p in places])
+        if not places or away.min() > 30:
+            return 0.0
+        chance = np.exp(-away / 6)
+        place = places[rng.choice(len(places), p=chance / chance.sum())]
+        count = int(rng.choice([1, 2, 3, 4], p=[0.4, 0.3, 0.2, 0.1]))
+        start = place.start + rng.uniform(0.3, max(0.4, place.length - 0.3 - 0.7 * count))
+        for k in range(count):
+            d = place.side * (place.near + rng.uniform(0.15, min(1.6, place.depth - 0.2)))
+            self._person(start + 0.7 * k, d, -place.side * np.pi / 2 + rng.normal(0, 0.8), lift=place.height)
+        return 0.85 * count
+
+    def _gather(self) -> None:
+        """A crowd: around a stop, at a crossing, along a facade, or on a square, where it stands or walks together."""
+        rng, street, count = self.rng, self.street, self.cast.crowd
+        if not count:
+            return
+        s, d, side, depth = self._gathering_place()
+        rows = max(1, round(depth / ELBOW_ROOM))
+        speed = rng.uniform(0.7, 1.4) if rng.random() < 0.3 else 0.0
+        heading = rng.choice([0.0, np.pi]) if speed else -side * np.pi / 2
+        along = np.cos(heading) * speed * (self.time - self.time[-1] / 2)
+        cells = int(1.3 * count)  # some stay empty
+        for cell in rng.choice(cells, count, replace=False):
+            place = s + ELBOW_ROOM * (cell // rows - cells / rows / 2) + rng.normal(0, 0.12)
+            off = d + side * (ELBOW_ROOM * (cell % rows) + rng.normal(0, 0.12))
+            if self._distances(place + along, off).min() > CLOSE[0]:
+                self._person(place + along, off, heading + (0.0 if speed else rng.normal(0, 0.9)))
+
+    def _gathering_place(self) -> tuple[float, float, int, float]:
+        """Where a crowd is: s of its middle, d of the edge that is nearest to the street, its side and its depth."""
+        rng, street = self.rng, self.street
+        side = self._higher_side()
+        inside = street.front(side) - street.kerb(side)
+        s = float(rng.choice(self.own)) + rng.choice([-1, 1]) * rng.uniform(5, 34)
+        stops = [stop for stop in self.dresser.stops if abs(stop[0] - self.middle) < 30]
+        squares = [
+            (s, side, block[3])
+            for side in (1, -1)
+            for block in street.blocks[side]
+            if block[2] in ("square", "park", "lawn") and block[3] > 8 and block[0] < s < block[1]
+        ]
+        kind = rng.choice(["stop", "crossing", "facade", "square"], p=[0.3, 0.2, 0.25, 0.25])
+        if kind == "stop" and stops:
+            s, _, side = stops[rng.integers(len(stops))]
+            return s, side * (street.kerb(side) + 0.4), side, min(max(street.front(side) - street.kerb(side) - 1.6, 1.2), 3)
+        near = [c for c in street.crossings if abs(c - self.middle) < 30]
+        if kind == "crossing" and near:
+            return near[rng.integers(len(near))], side * (street.kerb(side) + 0.4), side, min(inside - 0.5, 3.0)
+        if kind == "square" and squares:
+            s, side, setback = squares[rng.integers(len(squares))]
+            depth = rng.uniform(3, min(7, setback - 4))
+            return s, side * (street.front(side) + rng.uniform(0.5, setback - depth - 1)), side, depth
+        depth = min(rng.uniform(1.0, 2.5), inside - 0.4)
+        return s, side * (street.front(side) - 0.3 - depth), side, depth
+
+    def _distances(self, s, d) -> np.ndarray:
+        """Metres from the sensor to what is at (s, d), at times 0, 0.1, ...: float64 [T]."""
+        at = self.street.motion(s + 0 * self.time, d, 0.0).poses[:, :2]
+        return np.hypot(*(at - self.path[:, :2]).T)
+
     def _sit(self) -> float:
         seats = [p for p in self.dresser.seats if abs(p[0] - self.middle) < 35]
         if not seats:
@@ -501,7 +601,7 @@ class _Crowd:
             if self.stands:
                 s = ahead[rng.integers(len(ahead))] + rng.uniform(-1.4, 1.4)
             else:
-                s = float(rng.choice(self.own)) + rng.choice([-1, 1]) * rng.uniform(8, 13.5)
+                s = float(rng.choice(self.own)) + rng.choice([-1, 1]) * rng.uniform(10, 17)
             direction, speed = rng.choice([-1, 1]), rng.uniform(1.0, 1.8)
             start = -street.kerb(-1) - 1 if direction > 0 else street.kerb(1) + 1
             d = start + direction * speed * (self.time - rng.uniform(-4, self.time[-1]))
@@ -513,7 +613,7 @@ class _Crowd:
     def _is_free(self, s: np.ndarray, d: np.ndarray) -> bool:
         """Whether somebody on foot at (s, d) [T] is never run over, nor comes close to the sensor."""
         at = self.street.motion(s, d, 0.0).poses[:, :2]
-        if np.hypot(*(at - self.path[:, :2]).T).min() < 7.0:
+        if self._distances(s, d).min() < 7.0:
             return False
         rooms = {ru.CAR: 4.5, ru.TRUCK: 8.0, ru.BUS: 9.0}
         return all(

@@ -21,14 +21,15 @@ def make_world(clip: int, split: str = "train", seed: int = 0, seconds: float = 
     palette = Palette()
     street = make_street(rng, cast.street)
     own = traffic.drive(cast, seconds)
-    static, dresser = dress(rng, street, palette, (own.min(), own.max()))
+    site, dresser = dress(rng, street, palette, (own.min(), own.max()))
     path, users = traffic.populate(rng, street, dresser, palette, cast, own)
     elevation, azimuth = np.radians(rng.uniform(12, 55)), rng.uniform(0, 2 * np.pi)
     sun = np.array([np.cos(elevation) * np.cos(azimuth), np.cos(elevation) * np.sin(azimuth), np.sin(elevation)])
     clouds = float(rng.choice([rng.uniform(0, 0.3), rng.uniform(0.3, 0.8), 1.0], p=[0.4, 0.4, 0.2]))
+    clutter, clutter_of_face = site.clutter()
     return World(
         palette.materials,
-        static,
+        site.mesh(),
         users,
         path,
         sun,
@@ -37,4 +38,6 @@ def make_world(clip: int, split: str = "train", seed: int = 0, seconds: float = 
         clouds=clouds,
         cloud_seed=int(rng.integers(1 << 30)),
         noise=sensor.random_noise(rng),
+        clutter=clutter,
+        clutter_of_face=clutter_of_face,
     )
