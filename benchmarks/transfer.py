@@ -7,7 +7,8 @@
 Trains the small network on the dataset's train split until it has seen that many frames, and prints the AP of each
 class on its val split and on the train frames of REAL_FOLDER (a folder in COCO format), and the means over the seeds;
 then, for each class and size, the median error in pixels of each edge of the boxes that were found, over all seeds:
-positive to the right and downwards. An object is found by the best-scored detection of its class with IoU 0.4 or more.
+positive to the right and downwards. An object is found if a detection of its class overlaps it by IoU 0.4 or more; the
+best-scored of these counts.
 Runs are left in OUT, and a run that is there already is not made again. TABLE.csv gets a row for each seed and dataset;
 PANORAMA.png is the val frame with most boxes and what the last seed's detector finds there (the README's image).
 """
@@ -39,14 +40,15 @@ def trained(recipe, frames: int, train: data.CocoDetection, seed: int, folder: P
 
 
 EDGES = ("left", "top", "right", "bottom")
-SIZES = {"under 25": (0, 25), "25 to 45": (25, 45), "over 45": (45, float("inf")), "all": (0, float("inf"))}  # rows high
+ANY = float("inf")
+SIZES = {"under 25": (0, 25), "25 to 45": (25, 45), "over 45": (45, ANY), "all": (0, ANY)}  # height in rows
 
 
 def edge_errors(dataset: data.CocoDetection, results: list[dict], least: float = 0.4) -> pd.DataFrame:
-    """How far off each edge of each found object is: its class, its height, predicted minus true edges, in pixels.
+    """Class, height and the error of each edge (predicted minus true) of every object that was found, in pixels.
 
-    results: what `evaluation.predict` gives. An object counts as found by the detection of its class with the highest
-    score among those that overlap it by IoU `least` or more.
+    results: from `evaluation.predict`. An object is found if a detection of its class overlaps it by IoU `least` or
+    more; the one with the highest score counts.
     """
     found: dict[int, list[dict]] = {}
     for result in results:
@@ -73,7 +75,8 @@ def edge_table(errors: pd.DataFrame) -> pd.DataFrame:
         for size, (low, high) in SIZES.items():
             some = own[(own["height"] >= low) & (own["height"] < high)]
             if len(some):
-                rows.append({"frames of": frames, "class": label, "height": size, "n": len(some), **some[[*EDGES]].median()})
+                row = {"frames of": frames, "class": label, "height": size, "n": len(some)}
+                rows.append(row | some[[*EDGES]].median().to_dict())
     return pd.DataFrame(rows)
 
 

@@ -209,14 +209,15 @@ def test_upright_surfaces_are_lit_from_the_ground():
 
 
 def test_visible_clutter_is_counted_by_kind():
-    """A bench before the sensor and one behind a wall; what is no thing has no kind."""
-    bench, hidden, wall = box(8, 0, 0, (0.5, 1.7, 0.9), 1), box(30, 0, 0, (0.5, 1.7, 0.9), 1), box(20, 0, 0, (1, 9, 5), 1)
+    """One bench is visible, the other is hidden behind a wall. The wall is not clutter."""
+    bench, hidden = (box(x, 0, 0, (0.5, 1.7, 0.9), 1) for x in (8, 30))
+    wall = box(20, 0, 0, (1, 9, 5), 1)
     things = np.repeat([-1, 0, 1, -1], 12).astype(np.int32)
     frame = shot(world(static=[bench, hidden, wall], clutter=["bench", "bench"], clutter_of_face=things))
     assert frame.clutter == {"bench": 1}
     assert shot(world(static=[bench])).clutter == {}
     parked = world(Box(1, 6, 0, (1, 4, 3)), static=[bench], clutter=["bench"], clutter_of_face=things[:24])
-    assert shot(parked).clutter == {}, "a car stands before it"
+    assert shot(parked).clutter == {}, "a car hides it"
 
 
 def test_leaves_glow_against_the_sun_and_cloth_does_not():
@@ -330,7 +331,7 @@ def test_a_box_is_as_loose_as_real_ones():
 
 @pytest.mark.parametrize("name", ["car", "person", "rider"])
 def test_boxes_of_small_road_users_are_tight_and_of_large_ones_loose(name):
-    """What real boxes show: the same slack on every box would put small objects too far away for their height."""
+    """Real boxes do. With the same slack on every box, small objects stand too far away for their height."""
     sides = [annotation.SLACK[name].at(height) for height in (10, 20, 30, 45, 60)]
     upright = [above + below for _, above, _, below in sides]
     assert upright[0] < 0 < upright[-1] and (np.diff(upright) >= 0).all()
@@ -611,14 +612,14 @@ def boxes_of(entries, frames=1):
 
 
 def test_check_finds_crowds():
-    """Four people side by side have three neighbours each; a taller one and one in another frame are none."""
+    """Four people side by side have three neighbours each. A taller person and one in another frame do not count."""
     row = [("person", x, 60, x + 6, 90, 0) for x in (100, 110, 120, 129)]
     far = [("person", 300, 60, 306, 90, 0), ("person", 112, 60, 118, 90, 1), ("person", 115, 40, 127, 108, 0)]
     found = {row.name: row for row in check.crowd_rows(boxes_of([*row, *far], frames=3))}
     assert found["persons with 3 or more neighbours"].measured == pytest.approx(4 / 7)
     assert found["persons a frame, most"].measured == 6 and found["persons a frame, median"].measured == 1
     assert found["persons over 40 pixels"].measured == found["persons over 60 pixels"].measured == pytest.approx(1 / 7)
-    assert not check.crowd_rows(boxes_of([("car", 0, 0, 9, 9, 0)]))[3].ok, "nobody is no crowd"
+    assert not check.crowd_rows(boxes_of([("car", 0, 0, 9, 9, 0)]))[3].ok, "a frame without persons has no crowd"
 
 
 def test_check_measures_how_high_boxes_are_drawn_by_their_height():
@@ -626,9 +627,9 @@ def test_check_measures_how_high_boxes_are_drawn_by_their_height():
     cut = [("car", 200, 107, 220, 127.5, 0), ("car", 0.5, 70, 20, 85, 0), ("person", 300, 70, 304, 85, 0)]
     found = {row.name: row for row in check.geometry_rows(boxes_of(cars + cut))}
     edge, shape = (found[f"car of 12 to 18 rows, {what}"] for what in ("lower edge", "width / height"))
-    assert (edge.measured, edge.count, edge.ok) == (86, 3, True), "what an edge cuts does not count"
+    assert (edge.measured, edge.count, edge.ok) == (86, 3, True), "boxes that an edge cuts do not count"
     assert (shape.measured, shape.ok) == (1, True)
-    assert found["person of 12 to 18 rows, lower edge"].ok is None, "shown beside the real figures, without a verdict"
+    assert found["person of 12 to 18 rows, lower edge"].ok is None, "shown beside the real figures without a verdict"
     assert found["car of 25 to 35 rows, lower edge"].ok is False, "no such box"
 
 

@@ -6,7 +6,19 @@ from collections import Counter
 import numpy as np
 import pytest
 
-from tdt4265.lidar import buildings, check, furniture, people, plants, road_users, sensor, shops, traffic, vehicles
+from tdt4265.lidar import (
+    buildings,
+    check,
+    furniture,
+    pedestrians,
+    people,
+    plants,
+    road_users,
+    sensor,
+    shops,
+    traffic,
+    vehicles,
+)
 from tdt4265.lidar.dressing import dress
 from tdt4265.lidar.scene import Mesh
 from tdt4265.lidar.shapes import Palette, box, ellipsoid, join, tube
@@ -130,12 +142,12 @@ def test_sensor_stands_free(worlds):
 
 
 def crowded(clip, count=40):
-    """The persons of a street that a crowd of `count` was put into, and their places [N, 3] halfway."""
+    """The persons of a street with a crowd of `count`, their places [N, 3] after a second, and the sensor's path."""
     rng, palette = np.random.default_rng([clip, 9]), Palette()
     cast = dataclasses.replace(traffic.draw_cast(rng, "train"), crowd=count, persons=0.0)
     street, own = make_street(rng, cast.street), traffic.drive(cast, 2.0)
-    site, dresser = dress(rng, street, palette, (own.min(), own.max()))
-    path, users = traffic.populate(rng, street, dresser, palette, cast, own)
+    _, dresser = dress(rng, street, palette, (own.min(), own.max()))
+    path, users = pedestrians.populate(rng, street, dresser, palette, cast, own)
     people = [user for user in users if user.category == road_users.PERSON]
     return people, np.array([user.motion.at(1.0)[0][:3] for user in people]), path
 
@@ -143,24 +155,24 @@ def crowded(clip, count=40):
 def test_a_crowd_stands_or_walks_together():
     for clip in range(12):
         people, places, path = crowded(clip)
-        assert 36 <= len(people) <= 40, "who would come too close to the sensor is left out"
+        assert 36 <= len(people) <= 40, "those that would come too close to the sensor are left out"
         apart = np.hypot(*(places[:, None] - places[None])[..., :2].transpose(2, 0, 1)) + 99 * np.eye(len(places))
-        assert np.median(np.sort(apart, axis=1)[:, 2]) < 1.3, "three neighbours within reach"
+        assert np.median(np.sort(apart, axis=1)[:, 2]) < 1.3, "the third neighbour is close"
         assert np.median(apart.min(1)) > 0.3
-        assert len({round(user.motion.speed(1.0), 1) for user in people}) <= 3, "all of them, at one pace"
+        assert len({round(user.motion.speed(1.0), 1) for user in people}) <= 3, "all walk at one pace"
         away = np.hypot(*(np.array([u.motion.poses[:, :2] for u in people]) - path[:, :2]).transpose(2, 0, 1))
         assert away.min() > 2.0
 
 
 def test_some_people_are_close_to_the_sensor_and_some_stand_on_steps(worlds):
-    """Feet are on what is below them, the paving or a landing."""
+    """Their feet touch what is below them: paving, grass or a landing."""
     close, off, below = 0, [], Counter()
     for world in worlds.values():
         street = sensor.Tracer(world.static)
         for user in world.users:
             if user.category == road_users.PERSON:
                 x, y, z = user.motion.at(5.0)[0][:3]
-                close += np.hypot(*(world.sensor_path[50, :2] - (x, y))) < traffic.CLOSE[1]
+                close += np.hypot(*(world.sensor_path[50, :2] - (x, y))) < pedestrians.CLOSE[1]
                 reach, face = street.nearest(np.array([x, y, z + 0.3]), np.array([[0.0, 0, -1]], np.float32))
                 off.append(abs(reach[0] - 0.3))
                 below[world.materials[world.static.materials[face[0]]].name] += 1
@@ -169,7 +181,7 @@ def test_some_people_are_close_to_the_sensor_and_some_stand_on_steps(worlds):
 
 
 def test_clutter_is_where_faces_say(worlds):
-    """Every kind stands in some street, each thing has faces of its own, and they are as large as such a thing."""
+    """Every kind occurs, each thing has its own faces, and these are no larger than such a thing."""
     kinds = set()
     for world in worlds.values():
         assert len(world.clutter_of_face) == len(world.static.faces)

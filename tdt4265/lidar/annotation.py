@@ -1,4 +1,4 @@
-"""The labels of a frame: the boxes that somebody would draw by hand, the visible masks, the keypoints."""
+"""The annotations of a frame: boxes as a person would draw them by hand, visible masks, keypoints."""
 
 from __future__ import annotations
 
@@ -45,10 +45,10 @@ class Slack:
         return np.array([aside, above, aside, below])
 
 
-# Measured on the real labels. Where a box ends depends on how large its object appears: real boxes of far cars and far
-# people are tight (at equal height the object stands nearer than in labels with an even slack), those of near people
-# are loose. Both show in the median lower edge by height, and in the edges that a detector trained on simulated frames
-# predicts for real objects (`benchmarks/transfer.py`).
+# Real annotators drew small objects tightly and near people loosely. Two measurements show it: the median lower edge of
+# boxes by height (`check.LOWER_EDGE`), and the edges that a detector trained on simulated frames predicts for real
+# objects (`benchmarks/transfer.py`). Nothing of the kind was measured for the other
+# classes: above and below, their slack is constant.
 SLACK = {
     "car": Slack((22, 40, 60), aside=(1.8, 1.5, 1.4), above=(-0.9, -0.3, 1.4), below=(0.1, 0.1, 1.4), jitter=0.8),
     "person": Slack((20, 30, 46), aside=(0.8, 1.0, 1.1), above=(-1.1, -0.2, 2.5), below=(0.2, 0.5, 2.3), jitter=0.5),

@@ -45,9 +45,9 @@ SHAPE = {
     "car": (0.63, 0.95, 1.50), "truck": (0.44, 0.48, 1.31), "bus": (0.53, 1.0, 1.8), "bicycle": (0.33, 0.67, 0.99),
     "scooter": (0.18, 0.31, 0.49), "person": (0.19, 0.27, 0.40), "rider": (0.18, 0.29, 0.56),
 }  # fmt: skip
-# Median lower edge (row) and width / height of boxes that no edge of the image cuts, by their height in rows: real
-# train, real val; None where the split has fewer than 30 such boxes. Where an object stands follows from its lower
-# edge, so these say how high a box is drawn for an object at a given distance.
+# Median lower edge (row) and width / height of boxes that no edge of the image cuts, by box height in rows: real train,
+# real val; None where a split has fewer than 30 such boxes. The lower edge tells how far away an object stands, so
+# these figures tell how high a box is drawn at a given distance.
 HEIGHTS = ((12, 18), (18, 25), (25, 35), (35, 48), (48, 70))
 LOWER_EDGE = {
     "car": ((85.2, 86.3), (92.9, 93.8), (104.1, 105.8), (117.0, 119.3), (121.1, None)),
@@ -61,8 +61,8 @@ WIDTH_TO_HEIGHT = {
     "rider": ((0.38, 0.64), (0.30, None), (0.25, None), (0.22, None), (0.28, None)),
     "bus": ((0.63, None), (0.71, None), (0.83, None), (None, None), (None, None)),
 }  # fmt: skip
-# Visible things a frame (20 pixels or more of each) that are never labelled and resemble road users. The real labels
-# do not say how many there are: these are the least that the simulated streets hold.
+# Visible things a frame, at least 20 pixels of each, that are never labelled but resemble road users. The real labels
+# do not count them, so these are only lower bounds: a town without them would be too tidy.
 CLUTTER = {
     "bench": 0.5, "bicycle rack": 0.5, "bin": 0.5, "bollard": 0.5, "cabinet": 0.5, "cafe": 0.1, "fence": 0.5,
     "hedge": 0.5, "planter": 0.5, "railing": 0.2, "shop window": 1.0, "sign board": 0.05, "trailer": 0.2,
@@ -75,8 +75,7 @@ OVERLAP_LATER = {0.1: 0.79, 1.0: 0.11, 2.0: 0.0}
 class Row:
     """One figure: measured, wanted (in words, with its tolerance), and whether it is near enough.
 
-    ok: None for a figure that is only shown beside the real one. count: how many boxes it was measured on, where that
-    matters.
+    ok: None for a figure that is only shown beside the real one. count: the number of boxes behind a figure of few.
     """
 
     name: str
@@ -384,7 +383,7 @@ def geometry_rows(boxes: Boxes) -> list[Row]:
 
 
 def _held(row: Row, label: str, what: str, low: int, medians: tuple) -> Row:
-    """The row with the verdict where one is asked for: on cars that are small, and so far off."""
+    """The row with a verdict if it is about small cars, which are far away; else as it is."""
     if label == "car" and what == "lower edge" and low < 35:
         least, most = min(medians) - 1.2, max(medians) + 1.2
         return replace(row, wanted=f"{row.wanted}; +- 1.2", ok=bool(least <= row.measured <= most))
@@ -410,8 +409,8 @@ def crowd_rows(boxes: Boxes) -> list[Row]:
 
 
 def _crowded(boxes: Boxes, which: np.ndarray, least: int = 3) -> float:
-    """Share of the boxes with at least `least` neighbours: centres within one height of the box along the row, heights
-    that differ by less than half (a factor of 1.75)."""
+    """Share of the boxes with at least `least` neighbours: boxes whose centre lies within one height of the box to the
+    left or right, and whose height differs by less than a factor of 1.75."""
     close = 0
     for frame in np.unique(boxes.frame[which]):
         one = which & (boxes.frame == frame)
@@ -423,13 +422,14 @@ def _crowded(boxes: Boxes, which: np.ndarray, least: int = 3) -> float:
 
 
 def clutter_rows(images: list[dict]) -> list[Row]:
-    """Things a frame that are no road users; [] where the labels do not say."""
+    """Visible clutter a frame, by kind; [] for labels that do not count it."""
     if not images or "clutter" not in images[0]:
         return []
     total = Counter()
     for image in images:
         total.update(image["clutter"])
-    return [between(f"{kind}, visible a frame", total[kind] / len(images), least, np.inf) for kind, least in CLUTTER.items()]
+    frames = len(images)
+    return [between(f"{kind}, visible a frame", total[kind] / frames, least, np.inf) for kind, least in CLUTTER.items()]
 
 
 def motion_rows(images: list[dict], boxes: Boxes) -> list[Row]:

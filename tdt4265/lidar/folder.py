@@ -129,7 +129,7 @@ def copy_labels(source: str | Path, out: str | Path) -> Path:
 
 
 def _simulate(out, settings, clips, seed, workers, make_world, cached=False) -> Path:
-    # The course's own world goes by a name that stays when its file moves.
+    # The course's own world has a fixed name, which stays when its file moves.
     world = "street" if make_world is None else f"{make_world.__module__}.{make_world.__qualname__}"
     if make_world is None:
         from .world import make_world

@@ -10,7 +10,20 @@ import numpy as np
 from .plants import Season, bush
 from .scene import Mesh
 from .shapes import (
-    Palette, box, boxes, copies, cylinder, disc, ellipsoid, join, moved, quads, ring, tube, tubes, wheel_shape,
+    Palette,
+    box,
+    boxes,
+    copies,
+    cylinder,
+    disc,
+    ellipsoid,
+    join,
+    moved,
+    quads,
+    ring,
+    tube,
+    tubes,
+    wheel_shape,
 )  # fmt: skip
 
 # --------------------------------------------------------------------------------------- at the kerb
@@ -212,7 +225,7 @@ def playground(rng: np.random.Generator, palette: Palette) -> Mesh:
     return join(parts)
 
 
-# ------------------------------------------------------------------- what is easily taken for a road user
+# ------------------------------------------------------------------ easily mistaken for a road user
 
 
 def railing(rng: np.random.Generator, palette: Palette, length: float) -> Mesh:
@@ -277,7 +290,8 @@ def cafe(rng: np.random.Generator, palette: Palette, tables: int) -> Mesh:
 def _chair(material: int) -> Mesh:
     """A chair whose back is towards +x."""
     legs = boxes((0.03, 0.03, 0.45), np.array([(x, y, 0.225) for x in (-0.18, 0.18) for y in (-0.18, 0.18)]), material)
-    return join([legs, box((0.42, 0.42, 0.04), material, (0, 0, 0.46)), box((0.03, 0.4, 0.42), material, (0.2, 0, 0.69))])
+    seat, back = box((0.42, 0.42, 0.04), material, (0, 0, 0.46)), box((0.03, 0.4, 0.42), material, (0.2, 0, 0.69))
+    return join([legs, seat, back])
 
 
 def sign_board(rng: np.random.Generator, palette: Palette) -> Mesh:

@@ -71,8 +71,8 @@ class World:
 
     sun: unit vector towards the sun; sunlight, skylight: its strength and that of the diffuse sky, about 1.
     clouds: 0 (clear) to 1 (overcast); cloud_seed: which clouds.
-    clutter: what stands in the street and is never labelled but resembles a road user, a kind ("bench") for each thing.
-    clutter_of_face: int32 [F], index into `clutter` of the thing that each of the street's faces belongs to, or -1;
+    clutter: the kind ("bench") of each thing that is never labelled but resembles a road user.
+    clutter_of_face: int32 [F], the thing that each face of the street belongs to (index into `clutter`), or -1;
         None where there is no clutter.
     """
 

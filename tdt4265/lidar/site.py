@@ -82,8 +82,8 @@ class Placer:
     """Sets single things at places of a street, and notes which of them people and cars may use.
 
     seats: s, d, heading of places to sit; stops: s, d, side where people wait; lots: s, d, heading of parking places
-    off the street; parked: side, s of what stands at the kerb where cars may not; platforms: where people stand higher
-    than the pavement.
+    off the street; parked: side, s of kerbside parking places that are taken; platforms: raised places where people
+    stand.
     """
 
     def __init__(
@@ -138,7 +138,7 @@ class Placer:
         self.site.stand(self.bushes[rng.integers(3)], s, d, rng.uniform(0, 6.3), scale=rng.uniform(0.6, 1.3))
 
     def thing(self, kind: str, mesh: Mesh, s: float, d: float, heading: float = 0.0) -> None:
-        """Something that stands there and is never labelled, but that a detector may take for a road user."""
+        """Something that is never labelled but that a detector may mistake for a road user."""
         self.site.stand(mesh, s, d, heading, kind=kind)
 
     def bench(self, s: float, d: float, side: int) -> None:

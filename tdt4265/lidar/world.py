@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from . import sensor, traffic
+from . import pedestrians, sensor, traffic
 from .dressing import dress
 from .scene import World
 from .shapes import Palette
@@ -22,7 +22,7 @@ def make_world(clip: int, split: str = "train", seed: int = 0, seconds: float = 
     street = make_street(rng, cast.street)
     own = traffic.drive(cast, seconds)
     site, dresser = dress(rng, street, palette, (own.min(), own.max()))
-    path, users = traffic.populate(rng, street, dresser, palette, cast, own)
+    path, users = pedestrians.populate(rng, street, dresser, palette, cast, own)
     elevation, azimuth = np.radians(rng.uniform(12, 55)), rng.uniform(0, 2 * np.pi)
     sun = np.array([np.cos(elevation) * np.cos(azimuth), np.cos(elevation) * np.sin(azimuth), np.sin(elevation)])
     clouds = float(rng.choice([rng.uniform(0, 0.3), rng.uniform(0.3, 0.8), 1.0], p=[0.4, 0.4, 0.2]))
