@@ -36,7 +36,7 @@ class Population(Traffic):
         rng = self.rng
         wanted = self.cast.persons * self.stretch
         self._gather()
-        chances = {"walk": 0.47, "wait": 0.12, "stroll": 0.16, "sit": 0.03, "cross": 0.6, "close": 0.2, "steps": 0.1}
+        chances = {"walk": 0.47, "wait": 0.12, "stroll": 0.16, "sit": 0.03, "cross": 0.6, "close": 0.15, "steps": 0.1}
         kinds, p = list(chances), np.array(list(chances.values()))
         tries = 0
         while wanted > 0.3 and tries < 200:
@@ -134,7 +134,7 @@ class Population(Traffic):
     def _higher_side(self) -> int:
         """Usually the higher side of a sloping street, where near people are visible from head to knee."""
         left, right = self.street.bank
-        return int((1 if left > right else -1) * self.rng.choice([1, -1], p=[0.75, 0.25]))
+        return int((1 if left > right else -1) * self.rng.choice([1, -1], p=[0.9, 0.1]))
 
     def _steps(self) -> float:
         """One to four people on a landing above the street."""
@@ -173,7 +173,7 @@ class Population(Traffic):
         """A place for the crowd: s of its middle, d of the edge nearest to the street, its side, its depth."""
         rng, street = self.rng, self.street
         side = self._higher_side()
-        s = float(rng.choice(self.own)) + rng.choice([-1, 1]) * rng.uniform(5, 34)
+        s = float(rng.choice(self.own)) + rng.choice([-1, 1]) * rng.uniform(8, 40)
         stops = [stop for stop in self.dresser.stops if abs(stop[0] - self.middle) < 30]
         squares = [
             (s, side, block[3])
@@ -220,7 +220,7 @@ class Population(Traffic):
             if self.stands:
                 s = ahead[rng.integers(len(ahead))] + rng.uniform(-1.4, 1.4)
             else:
-                s = float(rng.choice(self.own)) + rng.choice([-1, 1]) * rng.uniform(10, 17)
+                s = float(rng.choice(self.own)) + rng.choice([-1, 1]) * rng.uniform(11, 16.5)
             direction, speed = rng.choice([-1, 1]), rng.uniform(1.0, 1.8)
             start = -street.kerb(-1) - 1 if direction > 0 else street.kerb(1) + 1
             d = start + direction * speed * (self.time - rng.uniform(-4, self.time[-1]))

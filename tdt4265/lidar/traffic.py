@@ -67,7 +67,7 @@ CUSTOMS = {
 }
 # Few clips have a crowd: the chance of one, its smallest and its largest size. Half of the persons in the real val
 # split stand close together, hardly any in its train split.
-CROWDED, CROWD = 0.09, (10, 85)
+CROWDED, CROWD = 0.08, (10, 85)
 # Of vehicles that few clips show: how many a clip has on average. Val has more of the rare ones, or their AP would rest
 # on a handful.
 RARE = {
