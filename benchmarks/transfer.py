@@ -1,6 +1,6 @@
 """What a small detector that saw simulated frames alone finds on real ones.
 
-    python benchmarks/transfer.py REAL_FOLDER [--dataset sim] [--recipe initialization-paper] [--seeds 0 1 2]
+    python benchmarks/transfer.py REAL_FOLDER [--dataset sim] [--recipe bifpn] [--seeds 0 1 2]
         [--frames 6400] [--transforms flip roll] [--out runs/transfer] [--csv TABLE.csv]
         [--image PANORAMA.png]
 
@@ -94,7 +94,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("real")
     parser.add_argument("--dataset", default="sim")
-    parser.add_argument("--recipe", default="initialization-paper", choices=ALL_RECIPES)
+    parser.add_argument("--recipe", default="bifpn", choices=ALL_RECIPES)
     parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2])
     parser.add_argument("--frames", type=int, default=6400)
     parser.add_argument("--transforms", nargs="*", default=["flip", "roll"])

@@ -15,7 +15,7 @@ ROUGHNESS, LEAF_ROUGHNESS = 0.3, 0.15
 # that bend, spread a part of that over a wider lobe.
 COAT_DIFFUSE, COAT_HIGHLIGHT, HIGHLIGHT_EXPONENT = 0.25, 1.2, 30
 FLAKES, FLAKES_EXPONENT = 0.8, 3
-COAT_DAYLIGHT, COAT_MIRROR = 0.35, 0.06
+COAT_DAYLIGHT, COAT_MIRROR = 0.3, 0.2
 WINDOW_MIRROR = 0.35  # the coats of buildings' windows, which keep the heat in, send back much of the near infrared
 GROUND_LIGHT = 0.29  # share of the daylight on the ground that it sends up again (grass and paving: bright in infrared)
 ROOM, CABIN = 4.0, 1.0  # metres that the inside of a building and of a road user is deep

@@ -39,7 +39,7 @@ NOISE = {
     "low": 5.0,  # percentile of intensity and of ambient light that is shown as black
     "high": 90.0,  # percentile that is shown as BRIGHT_END
     "near": 11.0,  # the same of the ranges
-    "far": 93.5,
+    "far": 94.3,
 }
 BRIGHT_END = 0.9  # of white
 DETECTION = 1.3e-5  # a return is found where reflectivity / range^2 exceeds this (10 % at 88 m)
