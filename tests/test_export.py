@@ -124,8 +124,10 @@ def test_what_goes_into_suppression_is_the_detectors_own(name, frames):
     (wanted,) = detector([frame])
     assert len(wanted["scores"]) > 0
     torch.testing.assert_close(score[keep], wanted["scores"], rtol=0, atol=1e-4)
-    torch.testing.assert_close(found[candidate][keep], wanted["boxes"], rtol=0, atol=1e-3)
-    assert torch.equal(label[keep] + 1, wanted["labels"])
+    # Of two scores that are equal up to rounding either may come first.
+    apart = (found[candidate][keep][:, None] - wanted["boxes"]).abs().amax(dim=2)
+    apart += 1e3 * (label[keep][:, None] + 1 != wanted["labels"])
+    assert apart.amin(dim=0).max() < 1e-3 and apart.amin(dim=1).max() < 1e-3
 
 
 @torch.no_grad()

