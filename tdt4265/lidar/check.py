@@ -299,8 +299,8 @@ def size_rows(boxes: Boxes) -> list[Row]:
     return [
         *rows,
         # From a little below train's figures (21.5 and 32) to val's.
-        between("person height", _percentile(boxes.height[person], 50), 15.4, 42.3),
-        between("person distance, m", _distance(boxes, person), 16.6, 40),
+        between("person height", _percentile(boxes.height[person], 50), 15.4, 42.0),
+        between("person distance, m", _distance(boxes, person), 17.5, 40),
         factor("person width at height 20", _width_at(boxes, 20), 5.5, 1.25),
         factor("person width at height 40", _width_at(boxes, 40), 9.0, 1.25),
         factor("person height, p1", _percentile(boxes.height[person], 1), 8.3, 1.25),

@@ -100,7 +100,7 @@ def random_noise(rng: np.random.Generator) -> dict:
         "sensitivity": float(np.exp(rng.normal(0, 0.25))),
         "falloff": NOISE["falloff"] * float(np.exp(rng.normal(0, 0.25))),
         "tilt": rng.uniform(0.1, 1.0),  # the real horizon lies near row 64 to 67
-        "pitch": rng.normal(0, 0.6),  # with the streets' slopes, as uneven as the ground of the real clips
+        "pitch": rng.normal(0, 0.6),  # the ground of the real clips is tilted by 1.2 to 1.5 degrees, median
         "roll": rng.normal(0, 0.6),
         "low": NOISE["low"] + rng.uniform(-1, 1),
         "high": NOISE["high"] + rng.uniform(-2, 2),
